@@ -1,0 +1,38 @@
+# make demo    both stages on an embedded data set, end to end
+# make test    the tests (make test-all: the slow ones too)
+# make lint    format, lint and types
+# make readme  the tables of README.md, from conf/experiment and results/
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test test-all lint readme notebooks clean
+
+# The stamp is written last, so that an interrupted installation is done again.
+.venv/.installed: pyproject.toml
+	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v < (3, 14) else "lt_calib needs Python 3.10 to 3.13, this is %d.%d: make PYTHON=python3.12" % v)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@
+
+demo: .venv/.installed
+	$(BIN)/python -m lt_calib.run +experiment=cutout_awabs dataset=digits_lt hydra.run.dir=outputs/demo
+
+test: .venv/.installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m 'not slow'
+
+test-all: .venv/.installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+lint: .venv/.installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+
+readme: .venv/.installed
+	$(BIN)/python -m lt_calib.readme README.md
+
+notebooks: .venv/.installed
+	$(BIN)/python -m pytest --nbmake notebooks
+
+clean:
+	rm -rf .venv outputs
