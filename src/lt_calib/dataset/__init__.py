@@ -1,0 +1,1 @@
+"""Long-tailed splits, the data module, the loader, and one file a source of pictures."""

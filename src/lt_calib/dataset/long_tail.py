@@ -1,0 +1,119 @@
+"""The long-tailed split: class counts, the indices they select, and the head / medium / tail groups."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+GROUP_NAMES = ("head", "medium", "tail")
+BY_COUNT = (100, 20)  # head above the first, tail below the second
+
+
+def class_counts(n_max: int, num_classes: int, imbalance_factor: float) -> list[int]:
+    """Return the exponential profile n_c = int(n_max * IF^(-c / (K - 1))), in label order.
+
+    Args:
+        n_max: Pictures of the largest class, >= 1.
+        num_classes: K >= 1.
+        imbalance_factor: IF = n_max / n_min >= 1, finite; 1 keeps the data balanced.
+
+    Raises:
+        ValueError: IF below 1 or not finite, or so large that the smallest class is left without a picture.
+
+    Reference:
+        Cao et al., "Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss", 2019, section 4.
+    """
+    if not (math.isfinite(imbalance_factor) and imbalance_factor >= 1):
+        raise ValueError(
+            f"imbalance factor {imbalance_factor} must be a finite number >= 1 "
+            "(n_max / n_min: 100 means that the largest class has 100 times the pictures of the smallest)"
+        )
+    if n_max < 1 or num_classes < 1:
+        raise ValueError(f"n_max {n_max} and num_classes {num_classes} must be >= 1")
+    exponents = [-c / (num_classes - 1) if num_classes > 1 else 0.0 for c in range(num_classes)]
+    counts = [int(n_max * imbalance_factor**e) for e in exponents]
+    if min(counts) < 1:
+        raise ValueError(
+            f"imbalance factor {imbalance_factor} leaves class {counts.index(0)} without a picture: "
+            f"the largest class has {n_max}, so the factor must be <= {n_max}"
+        )
+    return counts
+
+
+def split_indices(
+    targets: Sequence[int] | NDArray[np.integer],
+    class_counts: Sequence[int],
+    val_per_class: int = 0,
+    seed: int = 0,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Select the training pictures, and a balanced validation part that shares none with them.
+
+    One ``RandomState(seed)``: for each class in label order, its indices are shuffled; training takes the first
+    min(n_c, available - V), validation the last V. Only the largest classes lose pictures to validation, and the
+    validation part is the same at every imbalance factor.
+
+    Args:
+        targets: (N,) labels 0 .. K - 1 of the balanced data set.
+        class_counts: (K,) wanted pictures a class.
+        val_per_class: V >= 0.
+        seed: The split's seed, which is not the job's.
+
+    Returns:
+        Training and validation indices, class after class, int64.
+
+    Raises:
+        ValueError: a class has fewer pictures than are asked for, or none would be left to train on.
+    """
+    labels = np.asarray(targets)
+    rng = np.random.RandomState(seed)
+    train, val = [], []
+    for c, count in enumerate(class_counts):
+        indices = np.flatnonzero(labels == c)
+        available = len(indices)
+        if count > available:
+            raise ValueError(f"class {c} has {available} pictures, {count} were asked for")
+        if not 0 <= val_per_class < available:
+            raise ValueError(
+                f"val_per_class {val_per_class} must be >= 0 and leave class {c} a picture to train on: "
+                f"it has {available}; take a smaller dataset.val_per_class"
+            )
+        rng.shuffle(indices)
+        train.append(indices[: min(count, available - val_per_class)])
+        val.append(indices[available - val_per_class :])
+    return np.concatenate(train).astype(np.int64), np.concatenate(val).astype(np.int64)
+
+
+def select_indices(
+    targets: Sequence[int] | NDArray[np.integer], class_counts: Sequence[int], seed: int = 0
+) -> NDArray[np.int64]:
+    """Select the training pictures alone: the first part of :func:`split_indices` with no validation part."""
+    return split_indices(targets, class_counts, 0, seed)[0]
+
+
+def groups(class_counts: Sequence[int], rule: Sequence[int] | str) -> dict[str, list[int]]:
+    """Assign each class to head, medium or tail.
+
+    Args:
+        class_counts: (K,) training pictures a class.
+        rule: Two boundaries ``[a, b]``, 0 <= a <= b <= K: head [0, a), medium [a, b), tail [b, K) in label order; or
+            ``"thirty_forty_thirty"``: the first 30 %, the next 40 % and the last 30 % of the classes; or
+            ``"by_count"``: more than 100, 20 to 100, fewer than 20 training pictures.
+
+    Returns:
+        Class indices a group; a group may be empty.
+    """
+    k = len(class_counts)
+    if rule == "by_count":
+        names = ["head" if n > BY_COUNT[0] else "tail" if n < BY_COUNT[1] else "medium" for n in class_counts]
+        return {name: [c for c in range(k) if names[c] == name] for name in GROUP_NAMES}
+    if rule == "thirty_forty_thirty":
+        a, b = round(0.3 * k), round(0.7 * k)
+    elif not isinstance(rule, str) and len(rule) == 2 and 0 <= rule[0] <= rule[1] <= k:
+        a, b = rule
+    else:
+        raise ValueError(
+            f"groups {rule!r} must be two boundaries [a, b] with 0 <= a <= b <= {k}, "
+            "'thirty_forty_thirty' or 'by_count'"
+        )
+    return {"head": list(range(a)), "medium": list(range(a, b)), "tail": list(range(b, k))}

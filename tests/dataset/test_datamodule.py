@@ -1,0 +1,47 @@
+import torch
+
+from lt_calib.dataset.datamodule import LongTailedDataModule
+from lt_calib.dataset.digits import digits
+from lt_calib.sampler.class_balanced import ClassBalanced
+
+
+def module(**kwargs) -> LongTailedDataModule:
+    data = LongTailedDataModule(digits, imbalance_factor=10, batch_size=32, **kwargs)
+    data.setup()
+    return data
+
+
+def test_counts_are_what_is_really_there():
+    data = module(val_per_class=20)
+    assert data.class_counts == torch.bincount(data.splits["train"][1]).tolist()
+    assert data.class_counts[0] == 128 - 20  # class 0 has 128, 124 were wanted
+    assert data.class_counts[-1] == 12
+    assert torch.bincount(data.splits["val"][1]).tolist() == [20] * 10
+    assert torch.bincount(data.splits["test"][1]).tolist() == [50] * 10
+
+
+def test_no_validation_part_by_default():
+    data = module()
+    assert data.val_dataloader() == []
+    assert set(data.splits) == {"train", "test"}
+
+
+def test_training_batches_depend_on_seed_stage_and_epoch_only():
+    data = module()
+
+    def batch(seed, stage, epoch):
+        sampler = ClassBalanced(data.splits["train"][1], num_classes=10, seed=seed, stage=stage)
+        sampler.set_epoch(epoch)
+        data.draw_with(sampler)
+        return next(iter(data.train_dataloader()))[0]
+
+    assert torch.equal(batch(0, 1, 0), batch(0, 1, 0))
+    for other in ((1, 1, 0), (0, 2, 0), (0, 1, 1)):
+        assert not torch.equal(batch(0, 1, 0), batch(*other))
+
+
+def test_evaluation_is_in_order_and_without_augmentation():
+    data = module()
+    loader = data.test_dataloader()
+    assert torch.equal(torch.cat([t for _, t in loader]), data.splits["test"][1])
+    assert torch.equal(next(iter(loader))[0], next(iter(loader))[0])

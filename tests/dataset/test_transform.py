@@ -1,0 +1,56 @@
+import itertools
+
+import torch
+from torchvision.transforms import functional as tv
+
+from lt_calib.dataset.transform import normalise, random_crop_flip
+
+IMAGE = torch.arange(1, 6 * 6 * 3 + 1, dtype=torch.uint8).reshape(6, 6, 3)  # every pixel unlike every other
+
+
+def outcomes(padding: int, flip: bool) -> dict[bytes, int]:
+    """All crops and mirrors of torchvision, each equally likely."""
+    chw = IMAGE.permute(2, 0, 1)
+    padded = tv.pad(chw, [padding] * 4)
+    found = {}
+    for top, left, mirror in itertools.product(
+        range(2 * padding + 1), range(2 * padding + 1), (False, True)[: 1 + flip]
+    ):
+        crop = tv.crop(padded, top, left, 6, 6)
+        crop = tv.hflip(crop) if mirror else crop
+        found[crop.permute(1, 2, 0).contiguous().numpy().tobytes()] = 0
+    return found
+
+
+def test_same_distribution_as_torchvision():
+    for padding, flip in ((1, True), (2, False), (0, True)):
+        counts = outcomes(padding, flip)
+        n = 1000 * len(counts)
+        drawn = random_crop_flip(IMAGE.expand(n, -1, -1, -1), torch.Generator().manual_seed(0), padding, flip)
+        for image in drawn:
+            counts[image.numpy().tobytes()] += 1  # a picture that torchvision cannot draw is a KeyError
+        observed = torch.tensor(list(counts.values()), dtype=torch.float64)
+        chi2 = float(((observed - 1000) ** 2 / 1000).sum())
+        freedom = len(counts) - 1
+        assert chi2 < freedom + 5 * (2 * max(freedom, 1)) ** 0.5
+
+
+def test_input_is_left_alone_and_draws_repeat():
+    images = torch.randint(256, (8, 32, 32, 3), dtype=torch.uint8)
+    before = images.clone()
+    first = random_crop_flip(images, torch.Generator().manual_seed(5))
+    second = random_crop_flip(images, torch.Generator().manual_seed(5))
+    other = random_crop_flip(images, torch.Generator().manual_seed(6))
+    assert torch.equal(images, before)
+    assert torch.equal(first, second)
+    assert not torch.equal(first, other)
+    assert first.dtype == torch.uint8
+
+
+def test_normalise_as_torchvision():
+    images = torch.randint(256, (4, 32, 32, 3), dtype=torch.uint8)
+    mean, std = [0.49, 0.48, 0.44], [0.20, 0.19, 0.21]
+    wanted = tv.normalize(images.permute(0, 3, 1, 2) / 255, mean, std)
+    got = normalise(images, mean, std)
+    torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-5)
+    assert got.is_contiguous(memory_format=torch.channels_last)
