@@ -1,0 +1,18 @@
+"""Class-balanced sampling."""
+
+import torch
+from torch import Tensor
+
+from lt_calib.sampler.class_weighted import ClassWeighted
+
+
+class ClassBalanced(ClassWeighted):
+    """A class uniformly, then one of its pictures uniformly: pi_c = 1 / K; N draws with replacement.
+
+    Reference:
+        Kang et al., "Decoupling Representation and Classifier for Long-Tailed Recognition", ICLR 2020, section 3.
+    """
+
+    def class_weights(self, counts: Tensor) -> Tensor:
+        """Compute f = 1."""
+        return torch.ones_like(counts)
