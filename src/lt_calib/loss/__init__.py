@@ -1,0 +1,1 @@
+"""Losses: ``forward(logits, targets)``, linear in the target."""
