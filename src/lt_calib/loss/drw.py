@@ -1,0 +1,56 @@
+"""Deferred re-weighting (DRW)."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from lt_calib.loss.smoothing import ClassLoss, Counts
+from lt_calib.loss.weights import class_balanced_weights
+
+
+class DRW(nn.Module):
+    """A loss that is plain until a fraction of the epochs, then has class-balanced weights.
+
+    Args:
+        class_counts: (K,) training pictures a class, > 0.
+        loss: ``(class_counts, *, prior) -> ClassLoss``, the loss to weigh: LDAM, cross-entropy, ...
+        max_epochs: E.
+        start: Fraction of E from whose epoch on the weights hold, in [0, 1] (160 of 200).
+        beta: Of the class-balanced weights, in [0, 1).
+        prior: Given on to ``loss``.
+
+    Shape:
+        logits (B, K) float, targets (B,) int64 or (B, K) float; returns () float32.
+
+    Reference:
+        Cao et al., "Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss", NeurIPS 2019, algorithm 1.
+    """
+
+    deferred: Tensor
+
+    def __init__(
+        self,
+        class_counts: Counts,
+        *,
+        loss: Callable[..., ClassLoss],
+        max_epochs: int,
+        start: float = 0.8,
+        beta: float = 0.9999,
+        prior: Counts | None = None,
+    ) -> None:
+        super().__init__()
+        if not 0 <= start <= 1:
+            raise ValueError(f"start {start} must be in [0, 1], a fraction of the epochs")
+        self.loss = loss(class_counts, prior=prior)
+        self.first = round(start * max_epochs, 6)
+        self.register_buffer("deferred", class_balanced_weights(class_counts, beta).float())
+        self.set_epoch(0)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set the weights of an epoch, 0-based."""
+        self.loss.weights.copy_(self.deferred if epoch >= self.first else torch.ones_like(self.deferred))
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Compute the batch's weighted mean."""
+        return self.loss(logits, targets)

@@ -1,0 +1,42 @@
+"""Focal loss on K sigmoids, one against all."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lt_calib.loss.focal import modulate
+from lt_calib.loss.smoothing import ClassLoss, Counts, check_counts
+
+
+class SigmoidFocal(ClassLoss):
+    """One-against-all focal loss, summed over the classes.
+
+    l(z, y) = -(1 - s_y)^gamma log s_y - sum_{k != y} s_k^gamma log(1 - s_k) with s = sigmoid(z).
+
+    The prediction that is tested is softmax(z), as for every method.
+
+    Args:
+        class_counts: (K,) training pictures a class; only K is used.
+        gamma: >= 0; 0 is one-against-all cross-entropy.
+        prior: Ignored.
+
+    Shape:
+        logits (B, K) float, targets (B,) int64 or (B, K) float; returns () float32.
+
+    Reference:
+        Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017, equation 4.
+    """
+
+    gamma: Tensor
+
+    def __init__(self, class_counts: Counts, *, gamma: float = 2.0, prior: Counts | None = None) -> None:
+        if gamma < 0:
+            raise ValueError(f"gamma {gamma} must be >= 0")
+        super().__init__(len(check_counts(class_counts)))
+        self.register_buffer("gamma", torch.tensor(gamma))
+
+    def losses(self, logits: Tensor) -> Tensor:
+        """Compute l(z_i, c), (B, K) float32."""
+        own = -modulate(torch.sigmoid(-logits), self.gamma) * F.logsigmoid(logits)
+        other = -modulate(torch.sigmoid(logits), self.gamma) * F.logsigmoid(-logits)
+        return own - other + other.sum(dim=1, keepdim=True)

@@ -1,0 +1,36 @@
+import pytest
+import torch
+
+from lt_calib.loss.cross_entropy import CrossEntropy
+from lt_calib.loss.drw import DRW
+from lt_calib.loss.ldam import LDAM
+from lt_calib.loss.weights import class_balanced_weights
+
+COUNTS = [50, 5, 1]
+
+
+@pytest.mark.parametrize(("max_epochs", "first"), [(200, 160), (30, 24), (10, 8)])
+def test_weights_start_at_the_epoch(max_epochs, first):
+    loss = DRW(COUNTS, loss=LDAM, max_epochs=max_epochs)
+    assert loss.loss.weights.tolist() == [1, 1, 1]
+    loss.set_epoch(first - 1)
+    assert loss.loss.weights.tolist() == [1, 1, 1]
+    loss.set_epoch(first)
+    torch.testing.assert_close(loss.loss.weights, class_balanced_weights(COUNTS, 0.9999).float())
+    loss.set_epoch(0)
+    assert loss.loss.weights.tolist() == [1, 1, 1]
+
+
+def test_weights_are_a_weighted_mean_and_not_multiplied_into_a_mean():
+    logits, targets = torch.randn(12, 3), torch.arange(12) % 3
+    loss = DRW(COUNTS, loss=CrossEntropy, max_epochs=10)
+    loss.set_epoch(9)
+    weights = class_balanced_weights(COUNTS, 0.9999).float()
+    torch.testing.assert_close(
+        loss(logits, targets), torch.nn.functional.cross_entropy(logits, targets, weight=weights)
+    )
+
+
+def test_bad_start():
+    with pytest.raises(ValueError, match=r"start 1.5"):
+        DRW(COUNTS, loss=CrossEntropy, max_epochs=10, start=1.5)
