@@ -1,0 +1,1 @@
+"""Backbones (pictures to features) and classifiers (features to logits)."""

@@ -1,0 +1,43 @@
+"""Classifiers: features to logits."""
+
+import torch
+from torch import Tensor, nn
+
+
+class Linear(nn.Linear):
+    """A linear classifier with bias, Kaiming-normal weights.
+
+    Args:
+        num_features: Features of the backbone.
+        num_classes: K.
+
+    Shape:
+        (B, num_features) -> (B, K).
+    """
+
+    def __init__(self, num_features: int, num_classes: int) -> None:
+        super().__init__(num_features, num_classes)
+        nn.init.kaiming_normal_(self.weight)
+
+
+class LearnableWeightScaling(nn.Module):
+    """Logits of a given classifier times a learnable vector, one number a class, starting at 1.
+
+    Args:
+        classifier: Stage 1's classifier, which goes on being trained.
+
+    Shape:
+        (B, num_features) -> (B, K).
+
+    Reference:
+        Zhong et al., "Improving Calibration for Long-Tailed Recognition", CVPR 2021, section 3.2.
+    """
+
+    def __init__(self, classifier: nn.Linear) -> None:
+        super().__init__()
+        self.classifier = classifier
+        self.scale = nn.Parameter(torch.ones(classifier.out_features))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Compute the logits."""
+        return self.scale * self.classifier(features)

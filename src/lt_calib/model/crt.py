@@ -1,0 +1,19 @@
+"""cRT: the classifier re-trained."""
+
+from torch import nn
+
+from lt_calib.model.classifier import Linear
+
+
+class CRT(Linear):
+    """A new linear classifier (cRT).
+
+    Args:
+        classifier: Stage 1's; only its shape is used.
+
+    Reference:
+        Kang et al., "Decoupling Representation and Classifier for Long-Tailed Recognition", ICLR 2020, section 4.
+    """
+
+    def __init__(self, classifier: nn.Linear) -> None:
+        super().__init__(classifier.in_features, classifier.out_features)

@@ -1,0 +1,38 @@
+"""Post-hoc logit adjustment."""
+
+from torch import Tensor, nn
+
+from lt_calib.errors import InputError
+
+
+class LogitAdjusted(nn.Module):
+    """Logits z - tau log pi of a classifier that was trained with cross-entropy; without training.
+
+    Args:
+        classifier: Stage 1's.
+        prior: pi (K,), the class frequencies of the batches that stage 1 drew.
+        corrected: Whether stage 1's loss corrected for them already.
+        tau: >= 0; 0 changes nothing.
+
+    Raises:
+        InputError: stage 1's loss corrected for the same imbalance.
+
+    Reference:
+        Menon et al., "Long-Tail Learning via Logit Adjustment", ICLR 2021, equation 9.
+    """
+
+    adjustment: Tensor
+
+    def __init__(self, classifier: nn.Module, *, prior: Tensor, corrected: bool = False, tau: float = 1.0) -> None:
+        super().__init__()
+        if corrected:
+            raise InputError(
+                "logit adjustment after a loss that has a prior (Balanced Softmax, say) corrects twice for the same "
+                "imbalance: take loss@stage1.loss=cross_entropy or, where it is meant, allow_double_correction=true"
+            )
+        self.classifier = classifier
+        self.register_buffer("adjustment", (tau * prior.log()).float())
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Compute the logits."""
+        return self.classifier(features) - self.adjustment

@@ -1,0 +1,20 @@
+"""LWS: learnable weight scaling of a frozen classifier."""
+
+from torch import nn
+
+from lt_calib.model.classifier import LearnableWeightScaling
+
+
+class LWS(LearnableWeightScaling):
+    """Stage 1's classifier frozen, one learnable scale a class on its logits (LWS).
+
+    Args:
+        classifier: Stage 1's.
+
+    Reference:
+        Kang et al., "Decoupling Representation and Classifier for Long-Tailed Recognition", ICLR 2020, section 4.
+    """
+
+    def __init__(self, classifier: nn.Linear) -> None:
+        super().__init__(classifier)
+        classifier.requires_grad_(False)

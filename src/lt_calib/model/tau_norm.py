@@ -1,0 +1,51 @@
+"""Tau-normalised classifier."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from lt_calib.errors import InputError
+
+Features = Callable[[], tuple[Tensor, Tensor]]  # features (N, D) float32, targets (N,) int64
+
+
+class TauNorm(nn.Module):
+    """Logits w_c . f / norm(w_c)^tau, without bias and without training.
+
+    Args:
+        classifier: Stage 1's, linear.
+        val_features: Features and targets of the validation part, None where there is none.
+        tau: >= 0; 0 keeps the weights, 1 normalises them. None takes the tau of 0, 0.1, ..., 2 that is most accurate
+            on the validation part.
+
+    Reference:
+        Kang et al., "Decoupling Representation and Classifier for Long-Tailed Recognition", ICLR 2020, section 4.
+    """
+
+    weight: Tensor
+
+    def __init__(self, classifier: nn.Linear, *, val_features: Features | None, tau: float | None = 1.0) -> None:
+        super().__init__()
+        if not isinstance(classifier, nn.Linear):
+            raise InputError(
+                f"tau-norm needs a linear stage-1 classifier, got {type(classifier).__name__}: model=resnet32"
+            )
+        weight = classifier.weight.detach().clone()
+        if tau is None:
+            if val_features is None:
+                raise InputError("tau=null is chosen on the validation part: set dataset.val_per_class, or a tau")
+            features, targets = val_features()
+            taus = [i / 10 for i in range(21)]
+            tau = max(taus, key=lambda t: int(((features @ rescaled(weight, t).T).argmax(1) == targets).sum()))
+        self.register_buffer("tau", torch.tensor(tau))
+        self.register_buffer("weight", rescaled(weight, tau))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Compute the logits."""
+        return features @ self.weight.T
+
+
+def rescaled(weight: Tensor, tau: float) -> Tensor:
+    """Divide each class's weights by their norm to the power tau."""
+    return weight / weight.norm(dim=1, keepdim=True).pow(tau)

@@ -1,0 +1,85 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from lt_calib.errors import InputError
+from lt_calib.model.classifier import Linear
+from lt_calib.model.cosine import Cosine
+from lt_calib.model.crt import CRT
+from lt_calib.model.logit_adjustment import LogitAdjusted
+from lt_calib.model.lws import LWS
+from lt_calib.model.ncm import NearestClassMean
+from lt_calib.model.tau_norm import TauNorm
+
+FEATURES = torch.randn(40, 4)
+TARGETS = torch.arange(40) % 3
+
+
+@pytest.fixture
+def linear() -> Linear:
+    linear = Linear(4, 3)
+    with torch.no_grad():
+        linear.weight.mul_(torch.tensor([[9.0], [3.0], [1.0]]))
+        linear.bias.add_(1)
+    return linear
+
+
+def test_crt_starts_anew(linear):
+    new = CRT(linear)
+    assert new.weight.shape == linear.weight.shape
+    assert not torch.equal(new.weight, linear.weight)
+    assert not {id(p) for p in new.parameters()} & {id(p) for p in linear.parameters()}
+
+
+def test_lws_trains_the_scale_alone(linear):
+    lws = LWS(linear)
+    assert torch.equal(lws(FEATURES), linear(FEATURES))
+    assert [name for name, p in lws.named_parameters() if p.requires_grad] == ["scale"]
+
+
+def test_tau_norm(linear):
+    plain = TauNorm(linear, val_features=None, tau=0.0)
+    torch.testing.assert_close(plain(FEATURES), F.linear(FEATURES, linear.weight))
+    normed = TauNorm(linear, val_features=None, tau=1.0)
+    torch.testing.assert_close(normed.weight.norm(dim=1), torch.ones(3))
+    half = TauNorm(linear, val_features=None, tau=0.5)
+    torch.testing.assert_close(half.weight[0], linear.weight[0] / linear.weight[0].norm() ** 0.5)
+
+
+def test_tau_is_chosen_on_the_validation_part_only(linear):
+    with pytest.raises(InputError, match="val_per_class"):
+        TauNorm(linear, val_features=None, tau=None)
+    direction = F.normalize(linear.weight.detach())
+    labels = (FEATURES @ direction.T).argmax(1)  # what tau = 1 predicts
+    chosen = TauNorm(linear, val_features=lambda: (FEATURES, labels), tau=None)
+    assert torch.equal(chosen(FEATURES).argmax(1), labels)
+
+
+def test_ncm(linear):
+    def train():
+        return FEATURES, TARGETS
+
+    ncm = NearestClassMean(linear, train_features=train, num_classes=3, val_features=None)
+    means = torch.stack([FEATURES[c == TARGETS].mean(0) for c in range(3)])
+    torch.testing.assert_close(ncm(FEATURES), -torch.cdist(FEATURES, means).square(), rtol=1e-3, atol=1e-3)
+    with pytest.raises(InputError, match="val_per_class"):
+        NearestClassMean(linear, train_features=train, num_classes=3, val_features=None, temperature=None)
+    fitted = NearestClassMean(linear, train_features=train, num_classes=3, val_features=train, temperature=None)
+    losses = [F.cross_entropy(ncm(FEATURES) / t, TARGETS) for t in (fitted.temperature, 1.0, 100.0, 0.01)]
+    assert losses[0] == min(losses)
+
+
+def test_logit_adjustment(linear):
+    pi = torch.tensor([0.8, 0.15, 0.05])
+    adjusted = LogitAdjusted(linear, prior=pi, tau=2.0)
+    torch.testing.assert_close(adjusted(FEATURES), linear(FEATURES) - 2 * pi.log())
+    assert torch.equal(LogitAdjusted(linear, prior=pi, tau=0.0)(FEATURES), linear(FEATURES))
+    with pytest.raises(InputError, match="twice"):
+        LogitAdjusted(linear, prior=pi, corrected=True)
+
+
+def test_tau_norm_and_crt_on_a_cosine_classifier():
+    cosine = Cosine(4, 3)
+    with pytest.raises(InputError, match="linear stage-1 classifier, got Cosine"):
+        TauNorm(cosine, val_features=None)  # type: ignore[arg-type]
+    assert CRT(cosine)(FEATURES).shape == (40, 3)  # type: ignore[arg-type]
