@@ -1,0 +1,1 @@
+"""Augmentations of a whole batch: ``(images, targets, generator, partner) -> (images, targets)``."""

@@ -1,0 +1,45 @@
+"""CutOut."""
+
+import torch
+from torch import Tensor
+
+Batch = tuple[Tensor, Tensor]
+
+
+class CutOut:
+    """Set one square hole a picture to zero; its centre is uniform over the picture, so that it may be clipped.
+
+    Pictures are normalised before, so zero is the mean colour. Targets are unchanged.
+
+    Args:
+        size: Side of the hole in pixels, >= 1 (16 on CIFAR-10, 8 on CIFAR-100).
+        prob: Probability of a hole, for each picture, in [0, 1].
+
+    Shape:
+        images (B, 3, H, W) float, targets (B, K) float; returns the same.
+
+    Reference:
+        DeVries and Taylor, "Improved Regularization of Convolutional Neural Networks with Cutout", 2017.
+    """
+
+    def __init__(self, size: int = 16, prob: float = 1.0) -> None:
+        if size < 1 or not 0 <= prob <= 1:
+            raise ValueError(f"size {size} must be >= 1 and prob {prob} in [0, 1]")
+        self.size = size
+        self.prob = prob
+
+    def __call__(
+        self, images: Tensor, targets: Tensor, generator: torch.Generator, partner: Batch | None = None
+    ) -> Batch:
+        """Cut the holes."""
+        b, _, h, w = images.shape
+        device = images.device
+        chosen = torch.rand(b, device=device, generator=generator) < self.prob
+        top = torch.randint(h, (b, 1), device=device, generator=generator) - self.size // 2
+        left = torch.randint(w, (b, 1), device=device, generator=generator) - self.size // 2
+        rows = torch.arange(h, device=device)
+        columns = torch.arange(w, device=device)
+        in_rows = (rows >= top) & (rows < top + self.size)  # (B, H)
+        in_columns = (columns >= left) & (columns < left + self.size)  # (B, W)
+        hole = in_rows[:, None, :, None] & in_columns[:, None, None, :] & chosen[:, None, None, None]
+        return images.masked_fill(hole, 0.0), targets

@@ -1,0 +1,50 @@
+"""Draws from a local generator that torch offers from the global one only."""
+
+import torch
+from torch import Tensor
+
+
+def beta(alpha: float, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Draw from Beta(alpha, alpha); 1 where alpha is 0.
+
+    Args:
+        alpha: >= 0.
+        shape: Of the result.
+        generator: Also says on which device.
+
+    Shape:
+        Returns ``shape`` float32 in [0, 1].
+    """
+    device = generator.device
+    if alpha == 0:
+        return torch.ones(shape, device=device)
+    if alpha == 1:
+        return torch.rand(shape, device=device, generator=generator)
+    shapes = torch.full((2, *shape), alpha, dtype=torch.float64, device=device)
+    a, b = torch._standard_gamma(shapes, generator=generator)
+    return (a / (a + b)).float()
+
+
+def partner_of(
+    images: Tensor, targets: Tensor, generator: torch.Generator, partner: tuple[Tensor, Tensor] | None
+) -> tuple[Tensor, Tensor]:
+    """Return the partner batch, or a permutation of the batch itself where there is none."""
+    if partner is not None:
+        return partner
+    order = torch.randperm(len(images), device=images.device, generator=generator)
+    return images[order], targets[order]
+
+
+def cut_box(h: int, w: int, lam: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw CutMix's box: sides sqrt(1 - lam) of the picture's, centre uniform, clipped at the border.
+
+    Shape:
+        lam () float; returns (H, W) bool, on the generator's device.
+    """
+    device = generator.device
+    half_h, half_w = ((side * torch.sqrt(1 - lam) / 2).floor().long() for side in (h, w))
+    y, x = (torch.randint(side, (), device=device, generator=generator) for side in (h, w))
+    rows, columns = torch.arange(h, device=device), torch.arange(w, device=device)
+    in_rows = (rows >= y - half_h) & (rows < y + half_h)
+    in_columns = (columns >= x - half_w) & (columns < x + half_w)
+    return in_rows[:, None] & in_columns

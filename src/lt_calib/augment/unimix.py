@@ -1,0 +1,45 @@
+"""UniMix."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from lt_calib.augment.draw import beta, partner_of
+
+Batch = tuple[Tensor, Tensor]
+
+
+class UniMix:
+    """Mixup whose partner comes from a sampler that favours the tail and whose lam favours the rarer class.
+
+    For each pair lam = (Beta(alpha, alpha) + n_j / (n_i + n_j)) mod 1, with n_i pictures of the picture's own class and
+    n_j of its partner's; the partner is drawn with weight n^tau for each picture.
+
+    Args:
+        class_counts: (K,) training pictures a class.
+        alpha: Of the Beta distribution, > 0.
+
+    Shape:
+        images (B, 3, H, W) float, targets (B, K) float; returns the same.
+
+    Reference:
+        Xu et al., "Towards Calibrated Model for Long-Tailed Visual Recognition from Prior Perspective", NeurIPS 2021.
+    """
+
+    def __init__(self, class_counts: Sequence[int], *, alpha: float = 0.8) -> None:
+        if alpha <= 0:
+            raise ValueError(f"alpha {alpha} must be > 0")
+        self.class_counts = torch.tensor(class_counts, dtype=torch.float32)
+        self.alpha = alpha
+
+    def __call__(
+        self, images: Tensor, targets: Tensor, generator: torch.Generator, partner: Batch | None = None
+    ) -> Batch:
+        """Mix the batch."""
+        other = partner_of(images, targets, generator, partner)
+        counts = self.class_counts.to(images.device)
+        n_i, n_j = targets @ counts, other[1] @ counts
+        lam = ((beta(self.alpha, (len(images),), generator) + n_j / (n_i + n_j)) % 1)[:, None]
+        mixed = lam[..., None, None] * images + (1 - lam[..., None, None]) * other[0]
+        return mixed, lam * targets + (1 - lam) * other[1]
