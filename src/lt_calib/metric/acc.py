@@ -1,0 +1,16 @@
+"""Accuracy."""
+
+from torch import Tensor
+
+
+def accuracy(probs: Tensor, targets: Tensor) -> Tensor:
+    """Compute the fraction of pictures whose most probable class is the label (top-1).
+
+    Args:
+        probs: (N, K) float, probabilities or logits.
+        targets: (N,) int64.
+
+    Shape:
+        Returns () float32, a fraction.
+    """
+    return (probs.argmax(dim=1) == targets).float().mean()
