@@ -1,0 +1,37 @@
+"""One style for all figures: legible in print, and in colours that colour-blind readers tell apart."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib
+from matplotlib.figure import Figure
+
+# Okabe and Ito's palette.
+BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#666666"
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Apply the style inside the block only."""
+    with matplotlib.rc_context(
+        {
+            "font.size": 9,
+            "axes.titlesize": 10,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "legend.frameon": False,
+            "savefig.dpi": 200,
+            "svg.fonttype": "none",
+        }
+    ):
+        yield
+
+
+def save(figure: Figure, path: Path) -> list[Path]:
+    """Write ``path`` with the endings .png and .svg."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    paths = [path.with_suffix(ending) for ending in (".png", ".svg")]
+    for target in paths:
+        figure.savefig(target, bbox_inches="tight")
+    return paths

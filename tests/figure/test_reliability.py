@@ -1,0 +1,22 @@
+from typing import Any
+
+import numpy as np
+import torch
+
+from lt_calib.figure.reliability import reliability
+
+
+def test_bars_are_the_bins_accuracies_and_counts():
+    probs = torch.tensor([[0.9, 0.1], [0.9, 0.1], [0.62, 0.38], [0.62, 0.38], [0.62, 0.38]])
+    targets = torch.tensor([0, 1, 0, 0, 0])
+    figure: Any = reliability(probs, targets, "title")
+    above, below = figure.axes
+    heights = [bar.get_height() for bar in above.patches[:15]]
+    wanted = np.zeros(15)
+    wanted[9], wanted[13] = 1.0, 0.5
+    np.testing.assert_allclose(heights, wanted)
+    gaps = {round(bar.get_y() + bar.get_height(), 3) for bar in above.patches[15:]}
+    assert gaps == {0.62, 0.9}  # each gap ends at the bin's confidence
+    assert [bar.get_height() for bar in below.patches][9] == 3
+    assert "ECE 38.80 %" in [text.get_text() for text in above.texts]
+    assert above.get_title() == "title"
