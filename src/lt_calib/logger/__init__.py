@@ -1,0 +1,1 @@
+"""Where a run reports to, beside its own folder."""
