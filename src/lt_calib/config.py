@@ -1,0 +1,180 @@
+"""The configuration: where it lies, its typed top level, its resolvers, and the check of every key."""
+
+import difflib
+import hashlib
+import inspect
+import json
+import math
+import re
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from lt_calib.errors import InputError
+
+# Settings that the folder's name already says, or that change no number.
+NOT_IN_FOLDER = ("experiment", "name", "seed", "dataset", "dataset.if", "dataset.root", "logger")
+NO_EFFECT = ("logger", "dataset.root")
+MAX_FOLDER = 150
+
+# Settings that run.py itself takes out of a node before it is instantiated.
+TAKEN_BY_RUN = {
+    "dataset": {"if", "recipe"},
+    "augment": {"partner"},
+    "resample": {"space"},
+    "stage1": {"loss", "sampler", "ckpt_path"},
+    "stage2": {"loss", "sampler", "classifier"},
+}
+
+
+# Parameters that run.py itself gives, and no setting may.
+GIVEN_BY_RUN = {"imbalance_factor", "backbone", "stage1_classifier", "class_counts", "targets", "num_classes"}
+WITHOUT_TARGET = {
+    "stage2": {"max_epochs"},
+    "augment": set(),
+    "resample": set(),
+    "dataset.recipe": {"stage1_epochs", "stage1_lr", "stage2_epochs", "cutout_size", "stage2"},
+}
+
+
+@dataclass
+class Model:
+    """The two parts of a network."""
+
+    backbone: Any = None
+    classifier: Any = None
+
+
+@dataclass
+class Config:
+    """The top level: a key that is not here is a typo."""
+
+    experiment: str = "custom"
+    name: str = "custom"
+    seed: int = 0
+    allow_double_correction: bool = False
+    dataset: Any = None
+    resample: Any = None
+    model: Model = field(default_factory=Model)
+    augment: Any = None
+    stage1: Any = None
+    stage2: Any = None
+    metric: Any = None
+    trainer: Any = None
+    logger: Any = None
+
+
+def conf_dir() -> Path:
+    """Return conf/: beside the package in a wheel, at the top of the source tree otherwise."""
+    installed = Path(__file__).resolve().parent / "conf"
+    return installed if installed.is_dir() else installed.parents[2] / "conf"
+
+
+def register() -> None:
+    """Make the typed top level and the resolvers known to Hydra; may be called again."""
+    ConfigStore.instance().store(name="schema", node=Config)
+    OmegaConf.register_new_resolver("recipe", _recipe, replace=True)
+    OmegaConf.register_new_resolver("changed", _changed, replace=True)
+
+
+def nearest_factor(listed: list[float], imbalance_factor: float) -> float:
+    """Return the listed imbalance factor that is nearest on a log scale; of two equally near, the larger."""
+    if not (math.isfinite(imbalance_factor) and imbalance_factor >= 1):
+        raise InputError(f"dataset.if={imbalance_factor} must be a finite number >= 1 (n_max / n_min)")
+    return min(sorted(listed, reverse=True), key=lambda f: abs(math.log(f) - math.log(imbalance_factor)))
+
+
+def _recipe(key: str, *, _root_: DictConfig) -> Any:
+    """``${recipe:KEY}``: the data set's setting of stage 2 at the imbalance factor nearest to dataset.if."""
+    table = _root_.dataset.recipe.stage2
+    return table[nearest_factor(list(table), _root_.dataset["if"])][key]
+
+
+def _changed(overrides: ListConfig) -> str:
+    """``${changed:...}``: the command line's overrides as a part of a folder's name."""
+    kept = [o for o in overrides if o.lstrip("+~").split("=")[0] not in NOT_IN_FOLDER]
+    kept = [o for o in kept if not o.startswith("logger.")]
+    text = "".join("_" + re.sub(r"[^\w.=,+@-]+", "-", o) for o in sorted(kept))
+    if len(text) > MAX_FOLDER:
+        text = f"{text[:MAX_FOLDER]}_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    return text
+
+
+def check_keys(cfg: DictConfig) -> None:
+    """Refuse a setting that nothing reads: a typo, also one inside an experiment's file.
+
+    Raises:
+        InputError: names the key, and the nearest one there is.
+    """
+    _refuse(cfg, {f.name for f in fields(Config)}, "")
+    _check(cfg, "")
+
+
+def _check(node: Any, path: str) -> None:
+    if isinstance(node, ListConfig):
+        for i, child in enumerate(node):
+            _check(child, f"{path}[{i}]")
+    if not isinstance(node, DictConfig):
+        return
+    taken = TAKEN_BY_RUN.get(path, set())
+    if "_target_" not in node:
+        if path in WITHOUT_TARGET:
+            _refuse(node, WITHOUT_TARGET[path], path)
+        if path.startswith("metric."):
+            raise InputError(f"{path} is no metric: it has no _target_")
+    if "_target_" in node:
+        parameters = inspect.signature(_locate(node["_target_"], path)).parameters.values()
+        if all(p.kind is not p.VAR_KEYWORD for p in parameters):
+            _refuse(node, {p.name for p in parameters} - GIVEN_BY_RUN | taken, path)
+    for key in node:
+        if not str(key).startswith("_"):
+            _check(node[key], f"{path}.{key}" if path else str(key))
+
+
+def _refuse(node: DictConfig, known: set[str], path: str) -> None:
+    for key in node:
+        if isinstance(key, str) and not key.startswith("_") and key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            cure = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(known))}"
+            raise InputError(f"unknown setting {path}{'.' if path else ''}{key}; {cure}")
+
+
+def _locate(target: str, path: str) -> Any:
+    from hydra.utils import get_object
+
+    try:
+        return get_object(target)
+    except Exception as error:
+        raise InputError(f"{path}._target_={target} cannot be found: {error}") from error
+
+
+def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Turn nested dicts into ``{"a.b.c": value}``."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def settings_hash(cfg: DictConfig) -> str:
+    """Hash all settings but the seed and those that change no number: the same for all seeds of one experiment."""
+    flat = flatten(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+    kept = {k: v for k, v in flat.items() if k != "seed" and not _without_effect(k)}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _without_effect(key: str) -> bool:
+    return any(key == e or key.startswith(f"{e}.") for e in NO_EFFECT)
+
+
+def differing_keys(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Name the settings that differ, but for those that change no number."""
+    a, b = flatten(old), flatten(new)
+    keys = sorted(k for k in a.keys() | b.keys() if a.get(k) != b.get(k))
+    return [k for k in keys if not _without_effect(k)]

@@ -1,0 +1,199 @@
+"""The main job: both stages of one experiment.
+
+``python -m lt_calib.run +experiment=cutmix_awabs dataset.if=100``
+"""
+
+import json
+import logging
+import os
+import traceback
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import CompactHydraException
+from hydra.types import RunMode
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from lt_calib.config import check_keys, conf_dir, differing_keys, register
+from lt_calib.errors import InputError
+
+log = logging.getLogger("lt_calib.run")  # under python -m, __name__ is "__main__"
+
+
+def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
+    """Train and test both stages; everything is built and checked before anything trains.
+
+    A step whose product is in the folder already is not done again.
+
+    Args:
+        cfg: The composed configuration.
+        folder: Where the results go.
+
+    Returns:
+        The content of results.json.
+
+    Raises:
+        InputError: a setting, file or device is not as needed.
+        ValueError: likewise, from the part that the setting belongs to.
+    """
+    # Imported here: torch and Lightning take seconds, which --help and a typo need not wait for.
+    import torch
+
+    from lt_calib import build
+    from lt_calib import results as out
+    from lt_calib.checkpoint import write_atomically
+
+    cfg = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[assignment]
+    check_keys(cfg)
+    refuse_other_settings(folder, cfg)
+    done = folder / "results.json"
+    if done.exists():
+        log.info("%s is finished already.", folder)
+        results = json.loads(done.read_text())
+        show(folder, results)
+        return results
+
+    logger = build.build_logger(cfg, folder)
+    exit_code = 1
+    try:
+        torch.manual_seed(cfg.seed)  # for the weights; every other draw has a generator of its own
+        data = build.build_data(cfg)
+        metrics = instantiate(cfg.metric)
+        backbone, classifier = build.build_network(cfg, data.num_classes)
+        sampler1, loss1 = build.build_sampler_and_loss(cfg, data, 1)
+        stage1 = build.build_stage1(cfg, backbone, classifier, loss1)
+        two_stages = "_target_" in cfg.stage2
+        if two_stages:
+            build.check_stage2(cfg, data, backbone, classifier)
+        write_atomically(folder / "config.yaml", lambda stream: stream.write(OmegaConf.to_yaml(cfg).encode()))
+
+        ckpt_path = Path(cfg.stage1.ckpt_path or folder / "stage1.ckpt")
+        fits = {"stage1": fit_or_load(cfg, data, stage1, sampler1, ckpt_path, logger, metrics)}
+        predictions = {"stage1": predict(cfg, data, stage1)}
+        if two_stages:
+            stage2, sampler2, data2 = build.build_stage2(cfg, data, backbone, classifier)
+            fits["stage2"] = fit_or_load(cfg, data2, stage2, sampler2, folder / "stage2.ckpt", logger, metrics)
+            predictions["stage2"] = predict(cfg, data, stage2)
+
+        results = out.assemble(cfg, data, fits, predictions, metrics, build.build_trainer(cfg, 0, []))
+        out.write_predictions(folder / "predictions.npz", predictions, data.class_counts)
+        out.write_history(folder / "history.csv", [row for fit in fits.values() for row in fit["history"]])
+        figures = out.draw_figures(folder / "figures", results, predictions)
+        logger.log_results(results, figures)
+        out.write_json(done, results)
+        exit_code = 0
+    finally:
+        logger.finish(exit_code)
+    show(folder, results)
+    return results
+
+
+def show(folder: Path, results: dict[str, Any]) -> None:
+    """Print both stages' table and where the figures are."""
+    from lt_calib.results import print_table
+
+    print_table(results)
+    for figure in sorted((folder / "figures").glob("*.png")):
+        log.info("%s", os.path.relpath(figure))
+
+
+def refuse_other_settings(folder: Path, cfg: DictConfig) -> None:
+    """Refuse a folder that holds a run with other settings than these."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "config.yaml"
+    if not path.exists():
+        return
+    old: Any = OmegaConf.to_container(OmegaConf.load(path))
+    new: Any = OmegaConf.to_container(cfg)
+    keys = differing_keys(old, new)
+    if keys:
+        raise InputError(
+            f"{folder} holds a run with other settings ({', '.join(keys)}). "
+            "Take another folder (hydra.run.dir=FOLDER), or remove that one"
+        )
+
+
+def fit_or_load(
+    cfg: DictConfig, data: Any, module: Any, sampler: Any, ckpt_path: Path, logger: Any, metrics: Any
+) -> dict[str, Any]:
+    """Train a stage and write its checkpoint, or load the one that is there.
+
+    Returns:
+        ``{"epochs", "seconds", "images_per_second", "history", ...}``.
+    """
+    from lt_calib import build
+    from lt_calib.checkpoint import load_stage, save_stage
+    from lt_calib.metric.evaluate import evaluate
+    from lt_calib.stage.history import History
+    from lt_calib.stage.progress import ProgressBar
+
+    given = module.stage == 1 and cfg.stage1.ckpt_path is not None
+    if given or ckpt_path.exists():
+        about = load_stage(ckpt_path, module.backbone, module.classifier, data.facts)
+        log.info("Stage %d is taken from %s (%d epochs).", module.stage, ckpt_path, about["epochs"])
+        return about
+
+    bar = ProgressBar(f"stage {module.stage}")
+
+    def report(row: dict[str, Any]) -> None:
+        bar.epoch(row)
+        logger.log_epoch(row)
+
+    history = History(module.stage, lambda logits, targets: evaluate(logits, targets, data.groups, metrics), report)
+    augment, partner = build.build_augment(cfg, data) if module.stage == 1 else ([], None)
+    if module.max_epochs > 0:
+        data.draw_with(sampler, partner)
+        build.build_trainer(cfg, module.max_epochs, [history, bar, *augment]).fit(module, datamodule=data)
+    about = {
+        "epochs": module.max_epochs,
+        "seconds": history.seconds,
+        "images_per_second": history.images_per_second,
+        "history": history.rows,
+        "data": data.facts,
+    }
+    save_stage(ckpt_path, module.backbone, module.classifier, about)
+    return about
+
+
+def predict(cfg: DictConfig, data: Any, module: Any) -> dict[str, Any]:
+    """Compute logits and targets of the test set, and of the validation part where there is one."""
+    from lt_calib.build import build_trainer
+    from lt_calib.stage.evaluate import predictions_of
+
+    splits = [split for split in ("val", "test") if split in data.splits]
+    return {split: predictions_of(build_trainer(cfg, 0, []), module, data, split) for split in splits}
+
+
+def job(cfg: DictConfig) -> None:
+    """Run one job of Hydra's; a failure leaves error.txt in its folder and does not disturb the jobs after it."""
+    hydra_config = HydraConfig.get()
+    folder = Path(hydra_config.runtime.output_dir)
+    error_file = folder / "error.txt"
+    error_file.unlink(missing_ok=True)
+    try:
+        run(cfg, folder)
+    except Exception as error:
+        error_file.write_text(traceback.format_exc())
+        log.debug("The job failed.", exc_info=True)
+        cause: BaseException = error
+        while isinstance(cause, CompactHydraException) and cause.__cause__ is not None:
+            cause = cause.__cause__  # Hydra wraps what a part says of its own setting
+        multirun = hydra_config.mode is RunMode.MULTIRUN
+        if multirun:  # Hydra itself names the first failure only
+            log.error("%s failed: %s", folder, cause)
+        if isinstance(cause, ValueError) or isinstance(error, CompactHydraException):
+            raise CompactHydraException(str(cause)) from None
+        raise
+
+
+def main() -> None:
+    """Run the command."""
+    register()
+    hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(job)()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The two stages of training as LightningModules, and what both share."""

@@ -1,0 +1,107 @@
+"""What both stages share: the forward pass, the evaluation step, the optimiser, the call of ``set_epoch``."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from lt_calib.metric.predictions import Predictions
+
+
+class StageModule(LightningModule):
+    """One stage: a backbone, a classifier, a loss, SGD with a schedule an epoch.
+
+    The classifier and the loss run in float32 whatever the trainer's precision. After an evaluation,
+    :attr:`predicted` holds its logits (N, K) float32 and targets (N,) int64.
+
+    Args:
+        backbone: (B, 3, H, W) -> (B, num_features).
+        classifier: (B, num_features) -> (B, K).
+        loss: ``forward(logits, targets)``.
+        max_epochs: E >= 0; 0 trains nothing.
+        lr: Learning rate at factor 1, > 0.
+        weight_decay: >= 0.
+        schedule: ``(epoch, max_epochs) -> factor``.
+        momentum: In [0, 1).
+    """
+
+    stage: int
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        classifier: nn.Module,
+        loss: nn.Module,
+        *,
+        max_epochs: int,
+        lr: float,
+        weight_decay: float,
+        schedule: Callable[[int, int], float],
+        momentum: float = 0.9,
+    ) -> None:
+        super().__init__()
+        if max_epochs < 0:
+            raise ValueError(f"stage{self.stage}.max_epochs {max_epochs} must be >= 0")
+        self.backbone = backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.classifier = classifier
+        self.loss = loss
+        self.max_epochs = max_epochs
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.schedule = schedule
+        self.momentum = momentum
+        self.predictions = Predictions()
+        self.predicted: tuple[Tensor, Tensor] | None = None
+
+    def features(self, images: Tensor) -> Tensor:
+        """Compute the backbone's features (B, num_features)."""
+        return self.backbone(images)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Compute the logits (B, K) float32, those that are tested and calibrated."""
+        features = self.features(images)
+        with torch.autocast(images.device.type, enabled=False):
+            return self.classifier(features.float())
+
+    def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
+        """Compute the loss of one batch."""
+        images, targets = batch
+        return self.loss(self(images), targets)
+
+    def on_train_epoch_start(self) -> None:
+        """Tell the epoch to whatever changes with it."""
+        trainer: Any = self.trainer
+        for part in (*self.modules(), *trainer.callbacks, trainer.train_dataloader):
+            set_epoch = getattr(part, "set_epoch", None)
+            if callable(set_epoch):
+                set_epoch(self.current_epoch)
+
+    def validation_step(self, batch: list[Tensor], batch_idx: int) -> None:
+        """Collect the logits of one batch."""
+        images, targets = batch
+        self.predictions.update(self(images), targets)
+
+    test_step = validation_step
+
+    def on_validation_epoch_end(self) -> None:
+        """Gather the logits of all batches and processes."""
+        logits, targets = self.predictions.compute()
+        self.predicted = logits.cpu(), targets.cpu()
+        self.predictions.reset()
+
+    on_test_epoch_end = on_validation_epoch_end
+
+    def param_groups(self) -> Iterable[dict[str, Any]]:
+        """Parameters to train, each group with its learning rate."""
+        raise NotImplementedError
+
+    def configure_optimizers(self) -> Any:
+        """SGD, and the schedule's factor at each epoch."""
+        optimizer = torch.optim.SGD(
+            self.param_groups(), lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay
+        )
+        scheduler = LambdaLR(optimizer, lambda epoch: self.schedule(epoch, max(1, self.max_epochs)))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "epoch"}}

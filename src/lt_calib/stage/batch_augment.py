@@ -1,0 +1,52 @@
+"""The only glue between an augmentation and Lightning."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch.nn.functional as F
+from lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from lt_calib.seed import generator
+
+Augmentation = Callable[..., tuple[Tensor, Tensor]]
+
+
+class BatchAugment(Callback):
+    """Augments each training batch in place, with one-hot targets, from ``(seed, stage, epoch, step, rank)``.
+
+    Args:
+        augment: ``(images, targets, generator, partner) -> (images, targets)``.
+        num_classes: K.
+        seed: The job's seed.
+        stage: 1 or 2.
+    """
+
+    def __init__(self, augment: Augmentation, *, num_classes: int, seed: int, stage: int = 1) -> None:
+        self.augment = augment
+        self.num_classes = num_classes
+        self.seed = seed
+        self.stage = stage
+
+    def set_epoch(self, epoch: int) -> None:
+        """Tell the epoch, 0-based, to an augmentation that changes with it."""
+        if hasattr(self.augment, "set_epoch"):
+            self.augment.set_epoch(epoch)  # type: ignore[attr-defined]
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Replace the batch by its augmented images and targets."""
+        images, targets, *partner = batch
+        draws = generator(
+            self.seed,
+            "augment",
+            stage=self.stage,
+            epoch=trainer.current_epoch,
+            step=batch_idx,
+            rank=trainer.global_rank,
+            device=images.device,
+        )
+        other = (partner[0], self._one_hot(partner[1], images)) if partner else None
+        batch[:] = self.augment(images, self._one_hot(targets, images), draws, other)
+
+    def _one_hot(self, targets: Tensor, images: Tensor) -> Tensor:
+        return F.one_hot(targets, self.num_classes).to(images.dtype)

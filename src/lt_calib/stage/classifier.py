@@ -1,0 +1,87 @@
+"""Stage 2: the classifier alone."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from lt_calib.stage.base import StageModule
+
+
+class ClassifierModule(StageModule):
+    """Stage 2: the backbone is frozen, its batch norm shifted by choice, and the classifier is trained.
+
+    Args:
+        backbone: Stage 1's, trained; its weights and batch-norm affine parameters do not move.
+        classifier: Made from stage 1's, or new.
+        loss: ``forward(logits, targets)``.
+        stage1_classifier: Stage 1's: parameters of ``classifier`` that are also its own continue at lr * lr_factor,
+            all others learn at lr.
+        shift_bn: Whether the running statistics of batch norm follow this stage's batches, which then are normalised
+            by their own statistics in training.
+        lr_factor: > 0.
+        **settings: See :class:`lt_calib.stage.base.StageModule`.
+
+    Reference:
+        Zhong et al., "Improving Calibration for Long-Tailed Recognition", CVPR 2021, sections 3.2 and 3.3.
+    """
+
+    stage = 2
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        classifier: nn.Module,
+        loss: nn.Module,
+        *,
+        stage1_classifier: nn.Module,
+        shift_bn: bool,
+        lr_factor: float,
+        max_epochs: int,
+        lr: float,
+        weight_decay: float,
+        schedule: Callable[[int, int], float],
+        momentum: float = 0.9,
+    ) -> None:
+        super().__init__(
+            backbone.requires_grad_(False),
+            classifier,
+            loss,
+            max_epochs=max_epochs,
+            lr=lr,
+            weight_decay=weight_decay,
+            schedule=schedule,
+            momentum=momentum,
+        )
+        self.shift_bn = shift_bn
+        self.lr_factor = lr_factor
+        self._continued = {id(p) for p in stage1_classifier.parameters()}
+        self.train()  # Lightning fits a module in the modes that it finds
+
+    def features(self, images: Tensor) -> Tensor:
+        """Compute the frozen backbone's features, without a graph; features (B, D) stay as they are."""
+        if images.ndim == 2:
+            return images
+        with torch.no_grad():
+            return self.backbone(images)
+
+    def train(self, mode: bool = True) -> "ClassifierModule":
+        """Keep the frozen backbone in evaluation mode, its batch norm apart where it shifts."""
+        super().train(mode)
+        self.backbone.eval()
+        if self.shift_bn:
+            for module in self.backbone.modules():
+                if isinstance(module, _BatchNorm):
+                    module.train(mode)
+        return self
+
+    def param_groups(self) -> Iterable[dict[str, Any]]:
+        """The classifier's parameters: those of stage 1 at lr * lr_factor, the new ones at lr."""
+        trained = [p for p in self.classifier.parameters() if p.requires_grad]
+        groups = [
+            {"params": [p for p in trained if id(p) in self._continued], "lr": self.lr * self.lr_factor},
+            {"params": [p for p in trained if id(p) not in self._continued]},
+        ]
+        return [group for group in groups if group["params"]]

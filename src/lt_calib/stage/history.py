@@ -1,0 +1,83 @@
+"""A row an epoch: loss, learning rate, time, and the validation metrics where there is a validation part."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+
+Row = dict[str, Any]
+
+
+class History(Callback):
+    """Keeps one row for each finished epoch; reads the device once an epoch.
+
+    Args:
+        stage: 1 or 2.
+        evaluate: ``(logits, targets) -> {metric: value}``, for the validation part.
+        report: Called with each new row.
+
+    Attributes:
+        rows: ``{"stage", "epoch", "lr", "loss", "seconds", "images_per_second", "val_..."}``, epoch 1-based,
+            ``loss`` the mean over the epoch's pictures.
+    """
+
+    def __init__(
+        self,
+        stage: int,
+        evaluate: Callable[..., dict[str, float | None]],
+        report: Callable[[Row], None],
+    ) -> None:
+        self.stage = stage
+        self.evaluate = evaluate
+        self.report = report
+        self.rows: list[Row] = []
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock."""
+        self._start = time.perf_counter()
+        self._seconds = 0.0
+        self._images = 0
+        self._loss = torch.zeros((), device=pl_module.device)
+        self._lr = trainer.optimizers[-1].param_groups[-1]["lr"]
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Add the batch's loss, without waiting for the device; at the last one stop the clock."""
+        n = len(batch[0])
+        self._loss += outputs["loss"].detach() * n
+        self._images += n
+        if batch_idx + 1 == trainer.num_training_batches:  # before validation, which is not training time
+            self._mean_loss = float(self._loss) / self._images
+            self._seconds = time.perf_counter() - self._start
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Close the row; validation, where there is one, has run by now."""
+        row: Row = {
+            "stage": self.stage,
+            "epoch": trainer.current_epoch + 1,
+            "lr": self._lr,
+            "loss": self._mean_loss,
+            "seconds": round(self._seconds, 4),
+            "images_per_second": round(self._images / self._seconds, 1),
+        }
+        if pl_module.predicted is not None:
+            row |= {f"val_{name}": value for name, value in self.evaluate(*pl_module.predicted).items()}
+            pl_module.predicted = None
+        self.rows.append(row)
+        self.report(row)
+
+    @property
+    def seconds(self) -> float:
+        """Training time of all epochs."""
+        return sum(row["seconds"] for row in self.rows)
+
+    @property
+    def images_per_second(self) -> float | None:
+        """Training pictures a second over all epochs but the first, which warms up; None where nothing was trained."""
+        rows = self.rows[1:] or self.rows
+        seconds = sum(row["seconds"] for row in rows)
+        images = sum(row["images_per_second"] * row["seconds"] for row in rows)
+        return round(images / seconds, 1) if rows else None

@@ -1,0 +1,29 @@
+"""Learning-rate schedules: the factor of each epoch, in proportion to the number of epochs."""
+
+import math
+from collections.abc import Sequence
+
+
+def warmup_multistep(epoch: int, max_epochs: int, *, warmup: float, milestones: Sequence[float], gamma: float) -> float:
+    """Linear warm-up, then a step down at each milestone: min(1, (e + 1) / W) * gamma^(milestones passed).
+
+    Args:
+        epoch: e, 0-based.
+        max_epochs: E >= 1.
+        warmup: W / E, in [0, 1); a W below one epoch warms nothing up.
+        milestones: Fractions of E, from whose epoch on the rate is multiplied by gamma once more.
+        gamma: > 0.
+    """
+    rise = min(1.0, (epoch + 1) / (warmup * max_epochs)) if warmup > 0 else 1.0
+    passed = sum(epoch >= round(m * max_epochs, 6) for m in milestones)
+    return rise * gamma**passed
+
+
+def cosine(epoch: int, max_epochs: int) -> float:
+    """Cosine decay an epoch, without warm-up: (1 + cos(pi e / E)) / 2.
+
+    Args:
+        epoch: e, 0-based.
+        max_epochs: E >= 1.
+    """
+    return (1 + math.cos(math.pi * epoch / max_epochs)) / 2

@@ -1,0 +1,40 @@
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from lt_calib.config import conf_dir, register
+
+CONF = conf_dir()
+EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+TINY = [
+    "dataset=digits_lt",
+    "stage1.max_epochs=1",
+    "stage1.lr=0.01",
+    "trainer.precision=32-true",
+    "trainer.accelerator=cpu",
+]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    torch.set_num_threads(1)  # the tests run side by side
+
+
+@pytest.fixture
+def composed() -> Iterator[Callable[..., DictConfig]]:
+    register()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        yield lambda *overrides: compose("config", list(overrides))
+
+
+@pytest.fixture
+def groups() -> dict[str, list[int]]:
+    return {"head": [0, 1], "medium": [2], "tail": [3, 4]}
+
+
+def plugins(group: str) -> list[str]:
+    return sorted(p.stem for p in (CONF / group).glob("*.yaml") if "_target_: lt_calib" in Path(p).read_text())

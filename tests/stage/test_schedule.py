@@ -1,0 +1,27 @@
+import pytest
+
+from lt_calib.stage.schedule import cosine, warmup_multistep
+
+PUBLISHED = {"warmup": 0.025, "milestones": [0.8, 0.9], "gamma": 0.1}
+
+
+def test_published_200_epochs():
+    factors = [warmup_multistep(e, 200, **PUBLISHED) for e in range(200)]
+    assert factors[:6] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 1.0])
+    assert factors[159:162] == pytest.approx([1, 0.1, 0.1])
+    assert factors[179:181] == pytest.approx([0.1, 0.01])
+
+
+@pytest.mark.parametrize("epochs", [10, 20, 40, 100])
+def test_shorter_runs_shrink_in_proportion(epochs):
+    factors = [warmup_multistep(e, epochs, **PUBLISHED) for e in range(epochs)]
+    assert factors[round(0.8 * epochs) - 1] == pytest.approx(1)
+    assert factors[round(0.8 * epochs)] == pytest.approx(0.1)
+    assert factors[round(0.9 * epochs)] == pytest.approx(0.01)
+    assert factors[0] == pytest.approx(min(1, 1 / (0.025 * epochs)))
+
+
+def test_cosine():
+    assert cosine(0, 10) == 1
+    assert cosine(5, 10) == pytest.approx(0.5)
+    assert cosine(10, 10) == pytest.approx(0)

@@ -1,0 +1,69 @@
+import os
+
+import pytest
+import torch
+from torch import nn
+
+from lt_calib.checkpoint import load_stage, save_stage, write_atomically
+from lt_calib.errors import InputError
+
+DATA = {"name": "d", "val_per_class": 0}
+
+
+def parts(k: int = 3) -> tuple[nn.Module, nn.Module]:
+    return nn.Linear(4, 4), nn.Linear(4, k)
+
+
+def test_round_trip(tmp_path):
+    one, two = parts(), parts()
+    save_stage(tmp_path / "a.ckpt", *one, {"data": DATA, "epochs": 3, "history": [{"loss": 1.5}]})
+    assert load_stage(tmp_path / "a.ckpt", *two, DATA) == {"data": DATA, "epochs": 3, "history": [{"loss": 1.5}]}
+    assert torch.equal(one[1].weight, two[1].weight)  # type: ignore[arg-type]
+    assert [p.name for p in tmp_path.iterdir()] == ["a.ckpt"]
+
+
+def test_a_write_that_breaks_leaves_the_old_file(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def broken(stream):
+        stream.write(b"half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        write_atomically(path, broken)
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_bad_checkpoints(tmp_path):
+    path = tmp_path / "a.ckpt"
+    with pytest.raises(InputError, match="is not there"):
+        load_stage(path, *parts(), DATA)
+    save_stage(path, *parts(), {"data": DATA})
+    with pytest.raises(InputError, match=r"another model: classifier.bias is \(3,\) in the file and \(5,\) here"):
+        load_stage(path, *parts(5), DATA)
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(InputError, match="cannot be read"):
+        load_stage(path, *parts(), DATA)
+    torch.save({"state_dict": {}}, path)
+    with pytest.raises(InputError, match="none of lt_calib's"):
+        load_stage(path, *parts(), DATA)
+
+
+def test_a_malicious_pickle_is_not_run(tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "exploded"),)
+
+    torch.save({"schema": 1, "backbone": Bomb()}, tmp_path / "a.ckpt")
+    with pytest.raises(InputError, match="cannot be read"):
+        load_stage(tmp_path / "a.ckpt", *parts(), DATA)
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_a_stage_1_of_other_data_is_refused(tmp_path):
+    """It may have been trained on what is now the validation part."""
+    save_stage(tmp_path / "a.ckpt", *parts(), {"data": DATA})
+    with pytest.raises(InputError, match="other data: val_per_class was 0, here it is 20"):
+        load_stage(tmp_path / "a.ckpt", *parts(), DATA | {"val_per_class": 20})

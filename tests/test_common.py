@@ -1,0 +1,259 @@
+"""The contract of every plug-in that conf/ lists, found by discovery: a new yaml needs no edit here."""
+
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from lt_calib.build import finish, without
+from lt_calib.dataset.loader import ResidentLoader
+from tests.conftest import CONF, plugins
+
+COUNTS = [40, 22, 12, 6, 3, 2, 1]
+K = len(COUNTS)
+TARGETS = torch.repeat_interleave(torch.arange(K), torch.tensor(COUNTS))
+
+
+def node(composed: Callable[..., DictConfig], group: str, name: str) -> Any:
+    """The yaml of one plug-in with its interpolations resolved, as an experiment on the digits has it."""
+    package = {"loss": "stage1.loss", "sampler": "stage1.sampler"}.get(group, group)
+    at = "" if package == group else f"@{package}"
+    cfg = composed("dataset=digits_lt", "model=resnet32_cosine", f"{group}{at}={name}")
+    resolved = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
+    return OmegaConf.select(resolved, package)
+
+
+@pytest.fixture(params=plugins("loss"))
+def loss(request, composed) -> torch.nn.Module:
+    return instantiate(node(composed, "loss", request.param))(COUNTS, prior=None)
+
+
+@pytest.fixture(params=plugins("augment"))
+def augment(request, composed) -> Any:
+    part = instantiate(without(node(composed, "augment", request.param), "partner"))
+    return finish(part, class_counts=COUNTS)
+
+
+@pytest.fixture(params=plugins("sampler"))
+def make_sampler(request, composed) -> Any:
+    factory = instantiate(node(composed, "sampler", request.param))
+    return lambda **kwargs: factory(TARGETS, num_classes=K, **({"seed": 0, "stage": 1} | kwargs))
+
+
+# --- losses ---
+
+
+def test_loss_index_and_one_hot_targets(loss):
+    logits = torch.randn(30, K)
+    targets = torch.arange(30) % K
+    by_index, by_one_hot = deepcopy(loss), deepcopy(loss)  # a loss may keep what it has seen
+    torch.testing.assert_close(by_index(logits, targets), by_one_hot(logits, F.one_hot(targets, K).float()))
+    for a, b in zip(by_index.buffers(), by_one_hot.buffers(), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_loss_of_mixed_targets_is_the_weighted_mean_of_its_classes(loss):
+    if not getattr(loss, "linear_in_target", True):
+        pytest.skip("compares pictures with one another")
+    loss.eval()
+    logits = torch.randn(1, K)
+    each = torch.stack([loss(logits, torch.tensor([c])) for c in range(K)])
+    # A weighted loss divides by the weights, which the loss of a batch of two pictures of one class each shows.
+    weights = torch.tensor([class_weight(loss, c) for c in range(K)])
+    mixed = torch.softmax(torch.randn(1, K), dim=1)
+    wanted = (mixed[0] * weights * each).sum() / (mixed[0] * weights).sum()
+    torch.testing.assert_close(loss(logits, mixed), wanted, rtol=1e-4, atol=1e-5)
+
+
+def class_weight(loss: torch.nn.Module, c: int) -> float:
+    """w_c / w_0, from the loss of a batch that has one picture of class 0 and one of class c."""
+    if c == 0:
+        return 1.0
+    torch.manual_seed(c)
+    logits = torch.randn(2, K) * 3
+    first, second = (float(loss(logits[i : i + 1], torch.tensor([t]))) for i, t in ((0, 0), (1, c)))
+    both = float(loss(logits, torch.tensor([0, c])))
+    return (both - first) / (second - both)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("scale", [1.0, 1e4])
+def test_loss_has_finite_gradients(loss, dtype, scale):
+    logits = (torch.randn(30, K) * scale).to(dtype).requires_grad_()
+    value = loss(logits, torch.arange(30) % K)
+    assert value.dtype == torch.float32
+    value.backward()
+    assert bool(torch.isfinite(value))
+    assert bool(torch.isfinite(logits.grad).all())  # type: ignore[arg-type]
+
+
+def test_loss_is_float32_under_autocast(loss):
+    logits, targets = torch.randn(30, K), torch.softmax(torch.randn(30, K), dim=1)
+    outside = deepcopy(loss)(logits, targets)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(loss(logits, targets), outside)
+
+
+def test_loss_keeps_its_buffers(loss):
+    state = loss.state_dict()
+    assert {name for name, _ in loss.named_buffers()} == set(state)
+    assert not list(loss.parameters())
+    assert all(buffer.device.type == "meta" for buffer in loss.to("meta").buffers())
+
+
+def test_loss_does_not_depend_on_the_order_of_the_batch(loss):
+    logits, targets = torch.randn(30, K), torch.arange(30) % K
+    order = torch.randperm(30)
+    torch.testing.assert_close(deepcopy(loss)(logits[order], targets[order]), loss(logits, targets))
+
+
+def test_loss_falls(loss):
+    logits = torch.randn(30, K, requires_grad=True)
+    targets = torch.arange(30) % K
+    optimiser = torch.optim.SGD([logits], lr=1.0)
+    values = []
+    for _ in range(20):
+        value = loss(logits, targets)
+        optimiser.zero_grad()
+        value.backward()
+        optimiser.step()
+        values.append(value.item())
+    assert values[-1] < values[0]
+
+
+@pytest.mark.parametrize("k", [2, 1000])
+def test_loss_with_few_and_many_classes(composed, k):
+    counts = [max(1, 500 // (c + 1)) for c in range(k)]
+    for name in plugins("loss"):
+        loss = instantiate(node(composed, "loss", name))(counts, prior=None)
+        assert bool(torch.isfinite(loss(torch.randn(1, k), torch.tensor([k - 1]))))  # a batch of one, the rest missing
+
+
+# --- augmentations ---
+
+
+def batch() -> tuple[torch.Tensor, torch.Tensor]:
+    draws = torch.Generator().manual_seed(0)
+    return torch.randn(12, 3, 32, 32, generator=draws), torch.eye(K)[torch.arange(12) % K]
+
+
+def test_augmentation_repeats_from_its_generator(augment):
+    images, targets = batch()
+    runs = [augment(images, targets, torch.Generator().manual_seed(s)) for s in (1, 1, 2, 3, 4, 5)]
+    for a, b in zip(runs[0], runs[1], strict=True):
+        assert torch.equal(a, b)
+    assert any(not torch.equal(runs[0][0], other[0]) for other in runs[2:])
+
+
+def test_augmentation_leaves_its_input_and_the_global_state_alone(augment):
+    images, targets = batch()
+    before, state = (images.clone(), targets.clone()), torch.get_rng_state()
+    augment(images, targets, torch.Generator().manual_seed(1))
+    assert torch.equal(images, before[0])
+    assert torch.equal(targets, before[1])
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_augmentation_keeps_shapes_and_rows_of_targets(augment):
+    for size in (1, 12):
+        images, targets = (x[:size] for x in batch())
+        for seed in range(20):
+            out, mixed = augment(images, targets, torch.Generator().manual_seed(seed))
+            assert out.shape[0] == size
+            assert out.shape[1] in (3, 6)  # BBN stacks pairs by channel
+            assert out.shape[2:] == images.shape[2:]
+            assert out.dtype == images.dtype
+            torch.testing.assert_close(mixed.sum(1), torch.ones(size))
+            assert float(mixed.detach().min()) >= 0
+
+
+# --- samplers ---
+
+
+def test_sampler_length_and_range(make_sampler):
+    sampler = make_sampler()
+    drawn = list(sampler)
+    assert len(drawn) == len(sampler)
+    assert all(isinstance(i, int) and 0 <= i < len(TARGETS) for i in drawn)
+
+
+def test_sampler_draws_what_it_publishes(make_sampler):
+    sampler = make_sampler()
+    epochs, drawn, prior = 300, torch.zeros(K, dtype=torch.float64), torch.zeros(K, dtype=torch.float64)
+    for epoch in range(epochs):
+        sampler.set_epoch(epoch)
+        drawn += torch.bincount(TARGETS[list(sampler)], minlength=K)
+        assert sampler.prior.shape == (K,)
+        prior += sampler.prior / epochs  # a sampler's frequencies may change with the epoch
+    assert float(prior.sum()) == pytest.approx(1)
+    n = epochs * len(sampler)
+    error = (prior * (1 - prior) / n).sqrt()
+    assert bool(((drawn / n - prior).abs() <= 5 * error + 1e-12).all())
+
+
+def test_sampler_repeats_its_epochs_and_no_others(make_sampler):
+    def drawn(epoch, **kwargs):
+        sampler = make_sampler(**kwargs)
+        sampler.set_epoch(epoch)
+        return list(sampler)
+
+    state = torch.get_rng_state()
+    assert drawn(3) == drawn(3)
+    assert drawn(3) != drawn(4)
+    assert drawn(3) != drawn(3, seed=1)
+    assert drawn(3) != drawn(3, stage=2)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+def test_sampler_is_cut_among_the_ranks(make_sampler, world_size):
+    rows = torch.arange(len(TARGETS))
+    images = rows[:, None, None, None].expand(-1, 1, 1, 3)
+
+    def pieces(rank, world_size):
+        loader = ResidentLoader(images, TARGETS, make_sampler(), 16, rank=rank, world_size=world_size)
+        return [batch[:, 0, 0, 0] for batch, _ in loader]
+
+    whole = pieces(0, 1)
+    ranks = [pieces(rank, world_size) for rank in range(world_size)]
+    assert {len(p) for p in ranks} == {len(whole)}
+    for step, wanted in enumerate(whole):
+        assert torch.equal(torch.cat([p[step] for p in ranks]), wanted)
+
+
+# --- resampling ---
+
+
+@pytest.mark.parametrize("name", plugins("resample"))
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_resampling_balances_repeats_and_keeps_its_input(composed, name, dtype):
+    resample = instantiate(without(node(composed, "resample", name), "space"))
+    images = (torch.rand(len(TARGETS), 4, 4, 3, generator=torch.Generator().manual_seed(0)) * 255).to(dtype)
+    before, state = images.clone(), np.random.get_state()[1].copy()  # type: ignore[index]
+    out, targets = resample(images, TARGETS, seed=0)
+    again, _ = resample(images, TARGETS, seed=0)
+    counts = torch.bincount(targets, minlength=K)
+    assert int(counts.max()) <= 1.2 * int(counts.min())
+    assert out.shape[1:] == images.shape[1:]
+    assert out.dtype == dtype
+    assert torch.equal(out, again)
+    assert torch.equal(images, before)
+    assert np.array_equal(np.random.get_state()[1], state)  # type: ignore[index]
+
+
+# --- the rule that a plug-in is one yaml, one code file, one test file ---
+
+
+@pytest.mark.parametrize("group", ["loss", "augment", "sampler", "metric", "resample"])
+def test_one_yaml_one_code_file_one_test_file(group):
+    for name in plugins(group):
+        target = next(line for line in (CONF / group / f"{name}.yaml").read_text().splitlines() if "_target_" in line)
+        assert target.split(": ")[1].startswith(f"lt_calib.{group}.")
+        assert (CONF.parent / "src" / "lt_calib" / group / f"{name}.py").is_file()
+        assert (CONF.parent / "tests" / group / f"test_{name}.py").is_file()

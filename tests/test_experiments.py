@@ -1,0 +1,53 @@
+"""Every experiment, by the real command, on the embedded data. Slow: make test-all."""
+
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import EXPERIMENTS
+
+BALANCING = ("balanced_softmax", "crt", "mislas", "cutmix_awabs")
+
+
+def multirun(folder: Path, *arguments: str) -> dict[tuple[str, int], dict]:
+    """Run ``-m`` and return each job's results by name and seed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "lt_calib.run", "-m", "dataset=digits_lt", *arguments],
+        cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False,
+        env={k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    found = [json.loads(path.read_text()) for path in folder.rglob("results.json")]
+    return {(results["name"], results["seed"]): results for results in found}
+
+
+@pytest.mark.slow
+def test_every_experiment_ends_above_chance(tmp_path):
+    results = multirun(tmp_path, f"+experiment={','.join(EXPERIMENTS)}", "stage1.max_epochs=10")
+    assert {name for name, _ in results} == set(EXPERIMENTS)
+    for (name, _), result in results.items():
+        for stage in ("stage1", "stage2"):
+            if result[stage]:
+                values = [v for v in result[stage]["test"].values() if v is not None]
+                assert all(math.isfinite(v) for v in values), (name, stage)
+        last = result["stage2"] or result["stage1"]
+        assert last["test"]["acc"] > 0.15, (name, last["test"]["acc"])  # chance is 0.10, give or take 0.013
+
+
+@pytest.mark.slow
+def test_balancing_methods_find_the_tail(tmp_path):
+    names = ",".join(("ce", *BALANCING))
+    results = multirun(tmp_path, f"+experiment={names}", "dataset.if=50", "seed=0,1,2")
+
+    def tail(name: str) -> float:
+        runs = [results[name, seed] for seed in range(3)]
+        return statistics.mean((run["stage2"] or run["stage1"])["test"]["acc_tail"] for run in runs)
+
+    for name in BALANCING:
+        assert tail(name) >= tail("ce") + 0.05, {n: tail(n) for n in ("ce", *BALANCING)}

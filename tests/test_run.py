@@ -1,0 +1,184 @@
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lt_calib.errors import InputError
+from lt_calib.run import run
+from tests.conftest import TINY
+
+SHORT = [*TINY, "stage2.max_epochs=1", "+experiment=cutmix_awabs"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """One finished run with a validation part."""
+    from hydra import compose, initialize_config_dir
+
+    from lt_calib.config import conf_dir, register
+
+    folder = tmp_path_factory.mktemp("run")
+    register()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        run(compose("config", [*SHORT, "dataset.val_per_class=10", "trainer.eval_every=1"]), folder)
+    return folder
+
+
+def test_what_a_run_leaves(finished):
+    names = {str(p.relative_to(finished)) for p in finished.rglob("*") if p.is_file()}
+    figures = {
+        f"figures/{n}.{e}" for n in ("stage1_reliability", "stage2_reliability", "groups") for e in ("png", "svg")
+    }
+    files = {"config.yaml", "history.csv", "predictions.npz", "results.json", "stage1.ckpt", "stage2.ckpt"}
+    assert names == figures | files
+
+
+def test_results(finished):
+    results = json.loads((finished / "results.json").read_text())
+    assert list(results) == [
+        "schema", "name", "experiment", "seed", "settings", "dataset", "stage1", "stage2", "calibrated", "environment",
+    ]  # fmt: skip
+    assert (results["schema"], results["name"], results["seed"]) == (1, "cutmix_awabs", 0)
+    assert results["dataset"]["imbalance_factor"] == 10
+    assert len(results["dataset"]["class_counts"]) == 10
+    assert results["dataset"]["groups"] == {"head": [0, 1, 2], "medium": [3, 4, 5, 6], "tail": [7, 8, 9]}
+    for stage in ("stage1", "stage2"):
+        assert results[stage]["epochs"] == 1
+        assert results[stage]["images_per_second"] > 0
+        groups = {f"{m}_{g}" for m in ("acc", "ece") for g in ("head", "medium", "tail")}
+        assert set(results[stage]["test"]) == {"acc", "ece", "mce", "nll", "brier"} | groups
+        assert 0 <= results[stage]["test"]["acc"] <= 1
+    assert set(results["environment"]) == {"torch", "lightning", "device", "precision", "git"}
+    assert results["environment"]["precision"] == "32-true"
+
+
+def test_predictions_give_the_results(finished):
+    results = json.loads((finished / "results.json").read_text())
+    with np.load(finished / "predictions.npz") as file:
+        arrays = dict(file)
+    splits = {f"{stage}_{split}_logits" for stage in ("stage1", "stage2") for split in ("val", "test")}
+    assert set(arrays) == splits | {"val_targets", "test_targets", "class_counts"}
+    assert arrays["class_counts"].tolist() == results["dataset"]["class_counts"]
+    for stage in ("stage1", "stage2"):
+        accuracy = np.mean(arrays[f"{stage}_test_logits"].argmax(1) == arrays["test_targets"])
+        assert accuracy == pytest.approx(results[stage]["test"]["acc"])
+
+
+def test_history_has_a_row_an_epoch(finished):
+    rows = list(csv.DictReader((finished / "history.csv").open()))
+    assert [(row["stage"], row["epoch"]) for row in rows] == [("1", "1"), ("2", "1")]
+    assert all(float(row["loss"]) > 0 and 0 <= float(row["val_acc"]) <= 1 for row in rows)
+
+
+def test_a_second_start_trains_nothing(finished, composed, monkeypatch):
+    monkeypatch.setattr("lt_calib.build.build_data", lambda cfg: pytest.fail("started again"))
+    before = (finished / "results.json").read_bytes()
+    again = run(composed(*SHORT, "dataset.val_per_class=10", "trainer.eval_every=1"), finished)
+    assert again == json.loads(before)
+
+
+def test_a_folder_with_other_settings_is_refused(finished, composed):
+    with pytest.raises(InputError, match=r"other settings \(dataset.val_per_class, stage1.lr, trainer.eval_every\)"):
+        run(composed(*SHORT, "stage1.lr=0.2"), finished)
+
+
+def logits(folder: Path, name: str = "stage2_test_logits") -> np.ndarray:
+    with np.load(folder / "predictions.npz") as file:
+        return file[name]
+
+
+def test_seeds(tmp_path, composed):
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        np.random.seed(len(name))
+        torch.manual_seed(99)
+        run(composed(*SHORT, f"seed={seed}"), tmp_path / name)
+    assert np.array_equal(logits(tmp_path / "a"), logits(tmp_path / "b"))
+    assert not np.array_equal(logits(tmp_path / "a"), logits(tmp_path / "c"))
+
+
+def test_a_finished_stage_1_is_taken(finished, composed, tmp_path):
+    given = f"stage1.ckpt_path={finished / 'stage1.ckpt'}"
+    val = "dataset.val_per_class=10"
+    results = run(composed(*SHORT, val, given, "stage1.max_epochs=0", "stage2.max_epochs=0"), tmp_path / "evaluated")
+    assert results["stage1"]["test"] == json.loads((finished / "results.json").read_text())["stage1"]["test"]
+    assert results["stage2"]["test"] == results["stage1"]["test"]  # the scaling vector starts at 1
+    assert (results["stage1"]["epochs"], results["stage2"]["epochs"]) == (1, 0)
+    run(composed(*SHORT, val, given), tmp_path / "second")
+    assert np.array_equal(logits(tmp_path / "second"), logits(finished))
+
+
+def test_one_stage(composed, tmp_path):
+    results = run(composed(*TINY), tmp_path)
+    assert results["stage2"] is None
+    assert not (tmp_path / "stage2.ckpt").exists()
+    assert "stage2_test_logits" not in np.load(tmp_path / "predictions.npz")
+
+
+def test_everything_is_checked_before_anything_trains(composed, tmp_path, monkeypatch):
+    monkeypatch.setattr("lt_calib.run.fit_or_load", lambda *a: pytest.fail("trained"))
+    with pytest.raises(Exception, match=r"eps_head 0.7"):
+        run(composed(*SHORT, "stage2.loss.eps_head=0.7"), tmp_path)
+    assert not (tmp_path / "config.yaml").exists()  # the folder is free for the corrected job
+    with pytest.raises(InputError, match="allow_double_correction"):
+        run(composed(*SHORT, "sampler@stage2.sampler=class_balanced", "stage2.loss.prior=data"), tmp_path / "b")
+
+
+def test_the_logger_is_closed_even_when_the_job_fails(composed, tmp_path, monkeypatch):
+    codes = []
+    monkeypatch.setattr("lt_calib.logger.none.NoLogger.finish", lambda self, exit_code: codes.append(exit_code))
+    with pytest.raises(Exception, match="groups"):
+        run(composed(*SHORT, "dataset.groups=thirds"), tmp_path)
+    assert codes == [1]
+
+
+def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("WANDB")} | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, "-m", "lt_calib.run", *arguments],
+        cwd=cwd, capture_output=True, text=True, timeout=240, env=environment, stdin=subprocess.DEVNULL, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.command
+def test_multirun_with_a_job_that_fails(tmp_path):
+    done = command(
+        "-m", "+experiment=cutout_awabs,cutmix_awabs", "dataset=digits_lt", "dataset.if=1000,10", "stage1.max_epochs=1",
+        "stage2.max_epochs=1", cwd=tmp_path,
+    )  # fmt: skip
+    folders = {str(p.parent.relative_to(tmp_path)) for p in tmp_path.rglob("results.json")}
+    end = "seed0_stage1.max_epochs=1_stage2.max_epochs=1"
+    assert folders == {f"outputs/digits_lt_if10/{name}/{end}" for name in ("cutout_awabs", "cutmix_awabs")}
+    failed = {str(p.parent.relative_to(tmp_path)) for p in tmp_path.rglob("error.txt")}
+    assert failed == {f"outputs/digits_lt_if1000/{name}/{end}" for name in ("cutout_awabs", "cutmix_awabs")}
+    assert done.returncode != 0
+    assert done.stdout.count("the factor must be <= 124") == 2
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.command
+def test_a_typo_is_answered_without_a_traceback(tmp_path):
+    done = command("+experiment=cutmix_awabs", "stage1.maxepochs=3", cwd=tmp_path)
+    assert done.returncode != 0
+    assert "stage1.maxepochs" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.command
+def test_it_runs_where_wandb_is_not_installed_and_without_a_terminal(tmp_path):
+    blocker = tmp_path / "site" / "wandb"
+    blocker.mkdir(parents=True)
+    (blocker / "__init__.py").write_text("raise ImportError('not installed')")
+    environment = os.environ | {"PYTHONPATH": str(blocker.parent), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "lt_calib.run", *SHORT], cwd=tmp_path, capture_output=True, text=True, timeout=240,
+        env=environment, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "stage2" in done.stdout
+    assert len(list(tmp_path.rglob("results.json"))) == 1

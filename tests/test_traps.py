@@ -1,0 +1,153 @@
+"""The traps that the field's code has fallen into, each with a test that fails if ours does."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hydra.utils import instantiate
+
+from lt_calib import build
+from lt_calib.augment.cutout import CutOut
+from lt_calib.dataset.digits import digits
+from lt_calib.errors import InputError
+from lt_calib.loss.balanced_softmax import BalancedSoftmax
+from lt_calib.loss.dynamic_balanced_softmax import DynamicBalancedSoftmax
+from lt_calib.run import run
+from tests.conftest import EXPERIMENTS, TINY
+from tests.test_conf import resolved
+
+
+def test_the_best_epoch_is_not_reported(composed, tmp_path, monkeypatch):
+    """Training never sees the test set, and what is kept and reported are the last epoch's weights."""
+    from lt_calib.dataset.datamodule import LongTailedDataModule
+    from lt_calib.stage.history import History
+
+    asked, weights = [], []
+    eval_loader, epoch_end = LongTailedDataModule.eval_loader, History.on_train_epoch_end
+
+    def watch_loader(self, split):
+        asked.append((split, len(weights)))
+        return eval_loader(self, split)
+
+    def watch_epoch(self, trainer, module):
+        weights.append({k: v.clone() for k, v in module.backbone.state_dict().items()})
+        epoch_end(self, trainer, module)
+
+    monkeypatch.setattr(LongTailedDataModule, "eval_loader", watch_loader)
+    monkeypatch.setattr(History, "on_train_epoch_end", watch_epoch)
+    overrides = (*TINY, "stage1.max_epochs=3", "stage1.lr=0.3", "dataset.val_per_class=5", "trainer.eval_every=1")
+    results = run(composed(*overrides), tmp_path)
+    assert {split for split, epochs in asked if epochs < 3} == {"val"}
+    kept = torch.load(tmp_path / "stage1.ckpt", weights_only=True)["backbone"]
+    assert all(torch.equal(kept[k], v) for k, v in weights[-1].items())
+    assert not all(torch.equal(kept[k], v) for k, v in weights[0].items())
+    assert results["stage1"]["test"]["acc"] == pytest.approx(accuracy_of(tmp_path, "stage1"))
+
+
+def accuracy_of(folder: Path, stage: str) -> float:
+    with np.load(folder / "predictions.npz") as file:
+        return float(np.mean(file[f"{stage}_test_logits"].argmax(1) == file["test_targets"]))
+
+
+def test_stage_2_does_not_inherit_stage_1s_numbers(composed, tmp_path):
+    results = run(composed(*TINY, "stage2.max_epochs=1", "+experiment=crt"), tmp_path)
+    for stage in ("stage1", "stage2"):
+        assert results[stage]["test"]["acc"] == pytest.approx(accuracy_of(tmp_path, stage))
+    with np.load(tmp_path / "predictions.npz") as file:
+        assert not np.allclose(file["stage1_test_logits"], file["stage2_test_logits"])
+
+
+def test_balanced_softmax_on_class_balanced_batches_corrects_once(composed):
+    overrides = ["dataset=digits_lt", "loss@stage1.loss=balanced_softmax", "sampler@stage1.sampler=class_balanced"]
+    cfg = resolved(composed(*overrides))
+    data = build.build_data(cfg)
+    loss = build.build_sampler_and_loss(cfg, data, 1)[1]
+    assert isinstance(loss, BalancedSoftmax)
+    assert float(loss.log_prior.max() - loss.log_prior.min()) < 1e-6
+    with pytest.raises(InputError, match="both correct"):
+        build.build_sampler_and_loss(resolved(composed(*overrides, "stage1.loss.prior=data")), data, 1)
+
+
+def test_a_sampler_that_changes_is_refused_where_the_prior_is_fixed(composed):
+    overrides = ["dataset=digits_lt", "sampler@stage1.sampler=progressively_balanced"]
+    data = build.build_data(resolved(composed(*overrides)))
+    build.build_sampler_and_loss(resolved(composed(*overrides)), data, 1)
+    with pytest.raises(InputError, match="dynamic_balanced_softmax"):
+        build.build_sampler_and_loss(resolved(composed(*overrides, "loss@stage1.loss=balanced_softmax")), data, 1)
+    cure = resolved(composed(*overrides, "loss@stage1.loss=dynamic_balanced_softmax"))
+    assert isinstance(build.build_sampler_and_loss(cure, data, 1)[1], DynamicBalancedSoftmax)
+
+
+def test_a_wrapped_loss_does_not_escape_the_check_of_its_prior(composed):
+    overrides = ["dataset=digits_lt", "loss@stage1.loss=drw", "loss@stage1.loss.loss=balanced_softmax"]
+    cfg = resolved(composed(*overrides, "sampler@stage1.sampler=class_balanced", "stage1.loss.loss.prior=data"))
+    with pytest.raises(InputError, match="both correct"):
+        build.build_sampler_and_loss(cfg, build.build_data(cfg), 1)
+
+
+def test_logit_adjustment_after_balanced_softmax_corrects_twice_and_is_refused(composed):
+    overrides = ["dataset=digits_lt", "+experiment=logit_adjustment", "loss@stage1.loss=balanced_softmax"]
+    cfg = resolved(composed(*overrides))
+    data = build.build_data(cfg)
+    with pytest.raises(InputError, match="twice"):
+        build.check_stage2(cfg, data, *build.build_network(cfg, 10))
+    meant = resolved(composed(*overrides, "allow_double_correction=true"))
+    build.check_stage2(meant, data, *build.build_network(meant, 10))
+
+
+def test_the_data_set_does_not_reseed_the_global_generators(composed):
+    np.random.seed(123)
+    torch.manual_seed(123)
+    before = np.random.get_state()[1].copy(), torch.get_rng_state()  # type: ignore[index]
+    digits()
+    build.build_data(resolved(composed("dataset=digits_lt", "dataset.val_per_class=5")))
+    assert np.array_equal(np.random.get_state()[1], before[0])  # type: ignore[index]
+    assert torch.equal(torch.get_rng_state(), before[1])
+
+
+def test_different_seeds_draw_different_mixup(composed):
+    from lt_calib.stage.batch_augment import BatchAugment
+
+    class Trainer:
+        current_epoch, global_rank = 0, 0
+
+    def mixed(seed: int) -> torch.Tensor:
+        cfg = resolved(composed("dataset=digits_lt", "+experiment=mixup", f"seed={seed}"))
+        callback = BatchAugment(instantiate(cfg.augment), num_classes=4, seed=cfg.seed)
+        batch = [torch.arange(8.0)[:, None, None, None].expand(-1, 3, 2, 2), torch.arange(8) % 4]
+        callback.on_train_batch_start(Trainer, None, batch, 0)  # type: ignore[arg-type]
+        return batch[0]
+
+    assert torch.equal(mixed(0), mixed(0))
+    assert not torch.equal(mixed(0), mixed(1))
+
+
+def test_cutout_is_not_applied_to_the_batch_as_if_it_were_a_picture():
+    images = torch.ones(64, 3, 32, 32)
+    out, _ = CutOut(8)(images, torch.eye(64), torch.Generator().manual_seed(0))
+    assert bool((out == 0).flatten(1).any(1).all())  # every picture has a hole
+    assert float((out == 0).float().flatten(1).mean(1).max()) <= (8 / 32) ** 2  # and none is erased
+
+
+def test_ece_has_15_bins_everywhere_and_files_have_fractions(composed, tmp_path):
+    results = run(composed(*TINY), tmp_path)
+    assert composed().metric.ece.n_bins == composed().metric.mce.n_bins == 15
+    written = json.loads((tmp_path / "results.json").read_text())["stage1"]["test"]
+    assert all(0 <= written[key] <= 1 for key in written if key.startswith(("acc", "ece", "mce")))
+    assert written == results["stage1"]["test"]
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_resnet32_is_no_wider_network(composed, experiment):
+    cfg = composed("dataset=cifar10_lt", f"+experiment={experiment}")
+    backbone = instantiate(cfg.model.backbone)
+    count = sum(p.numel() for p in backbone.parameters())
+    block = 2 * (64 * 64 * 9 + 2 * 64)
+    assert count == 464_154 - 650 + (block if cfg.model.backbone._target_.endswith("BBN") else 0)
+
+
+def test_a_class_without_a_picture_is_an_error_and_no_log_of_zero():
+    with pytest.raises(ValueError, match="class_counts"):
+        BalancedSoftmax([5, 0, 2])
