@@ -1,0 +1,63 @@
+"""The generated tables of README.md: methods from conf/experiment, numbers from results/.
+
+``python -m lt_calib.readme README.md`` writes each between its two marks.
+"""
+
+import argparse
+from pathlib import Path
+
+from lt_calib.config import conf_dir
+from lt_calib.report import read_runs, table
+
+
+def methods_table(folder: Path) -> str:
+    """Return the Markdown table: one row an experiment, what its header says before the command."""
+    rows = ["| `+experiment=` | what it is |", "|---|---|"]
+    for path in sorted(folder.glob("*.yaml")):
+        header = []
+        for line in path.read_text().splitlines():
+            if line.startswith("# python") or not line.startswith("#"):
+                break
+            header.append(line.removeprefix("#").strip())
+        rows.append(f"| `{path.stem}` | {' '.join(header[1:])} |")
+    return "\n".join(rows)
+
+
+def generated(root: Path) -> dict[str, str]:
+    """Return every generated block of README.md by the name in its marks.
+
+    Args:
+        root: Top of the source tree.
+    """
+    return {
+        "methods": methods_table(conf_dir() / "experiment"),
+        "results": table(read_runs([root / "results" / "cifar10_lt_if100"])),
+        "choice": table(read_runs([root / "results" / "cifar10_lt_if100_val200"]), "val"),
+    }
+
+
+def written(text: str, blocks: dict[str, str]) -> str:
+    """Return the text of README.md with its blocks replaced.
+
+    Raises:
+        ValueError: a mark is missing.
+    """
+    for name, block in blocks.items():
+        start, end = f"<!-- {name}: written by make readme -->", f"<!-- end of {name} -->"
+        if text.count(start) != 1 or text.count(end) != 1:
+            raise ValueError(f"the marks {start} and {end} must be there once each")
+        before, rest = text.split(start)
+        text = f"{before}{start}\n{block}\n{end}{rest.split(end)[1]}"
+    return text
+
+
+def main() -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("file", type=Path, help="README.md at the top of the source tree")
+    file = parser.parse_args().file
+    file.write_text(written(file.read_text(), generated(file.resolve().parent)))
+
+
+if __name__ == "__main__":
+    main()

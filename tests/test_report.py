@@ -1,0 +1,68 @@
+import copy
+import json
+
+import pytest
+
+from lt_calib.report import main, read_runs, table
+
+RUN = {
+    "schema": 1,
+    "name": "m",
+    "seed": 0,
+    "dataset": {"name": "d", "imbalance_factor": 100, "val_per_class": 0},
+    "stage1": {
+        "epochs": 30,
+        "test": {"acc": 0.5, "ece": 0.1, "nll": 1.5, "acc_head": 0.6, "acc_medium": 0.5, "acc_tail": None},
+    },
+    "stage2": None,
+    "environment": {"device": "cpu", "precision": "32-true"},
+}
+
+
+def test_mean_and_standard_deviation_over_seeds():
+    other = copy.deepcopy(RUN)
+    other["seed"], other["stage1"]["test"]["acc"] = 1, 0.52
+    cells = table([other, RUN]).splitlines()[2].strip("| ").split(" | ")
+    assert cells[:6] == ["d", "100", "`m`", "30", "1", "51.00 ± 1.41"]
+    assert cells[6:11] == ["10.00 ± 0.00", "1.500 ± 0.000", "60.00 ± 0.00", "50.00 ± 0.00", "-"]
+    assert cells[11:] == ["0, 1", "cpu, 32-true"]
+
+
+def test_other_schedules_and_held_out_parts_are_not_averaged():
+    longer, held = copy.deepcopy(RUN), copy.deepcopy(RUN)
+    longer["stage1"]["epochs"] = 200
+    held["dataset"]["val_per_class"] = 200
+    assert len(table([RUN, longer, held]).splitlines()) == 2 + 3
+
+
+def test_other_settings_under_one_name_and_copies_of_a_run():
+    other = copy.deepcopy(RUN) | {"settings": "abc", "seed": 1}
+    assert len(table([RUN, other]).splitlines()) == 2 + 2
+    assert table([RUN, copy.deepcopy(RUN)]) == table([RUN])
+    partial = copy.deepcopy(RUN)
+    del partial["stage1"]["test"]["nll"]
+    assert "| - |" in table([partial])
+
+
+def test_the_validation_part_by_choice():
+    held = copy.deepcopy(RUN)
+    held["stage1"]["val"] = held["stage1"]["test"] | {"acc": 0.75}
+    assert table([RUN, held], "val").splitlines()[2:] == [table([held], "val").splitlines()[2]]
+    assert "75.00" in table([RUN, held], "val")
+
+
+def test_unfinished_runs_are_listed_and_not_counted(tmp_path, monkeypatch, capsys):
+    for name in ("a", "b"):
+        (tmp_path / name / ".hydra").mkdir(parents=True)
+        for folder in (tmp_path / name, tmp_path / name / ".hydra"):
+            (folder / "config.yaml").write_text("seed: 0")
+    (tmp_path / "a" / "results.json").write_text(json.dumps(RUN))
+    (tmp_path / "a" / "other.json").write_text("[1]")
+    monkeypatch.setattr("sys.argv", ["report", str(tmp_path), str(tmp_path / "a")])
+    main()
+    printed = capsys.readouterr().out
+    assert printed.count("`m`") == 1  # once, though named twice
+    assert f"not finished: {tmp_path / 'b'}" in printed
+    assert "not finished: " + str(tmp_path / "a") not in printed
+    with pytest.raises(SystemExit, match="is not there"):
+        read_runs([tmp_path / "nowhere"])
