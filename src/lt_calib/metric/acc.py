@@ -2,6 +2,8 @@
 
 from torch import Tensor
 
+from lt_calib.metric.check import check_no_nan
+
 
 def accuracy(probs: Tensor, targets: Tensor) -> Tensor:
     """Compute the fraction of pictures whose most probable class is the label (top-1).
@@ -13,4 +15,5 @@ def accuracy(probs: Tensor, targets: Tensor) -> Tensor:
     Shape:
         Returns () float32, a fraction.
     """
+    check_no_nan(probs)
     return (probs.argmax(dim=1) == targets).float().mean()

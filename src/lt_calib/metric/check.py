@@ -17,8 +17,7 @@ def check_probs(probs: Tensor, targets: Tensor) -> None:
         raise ValueError(
             f"probs {tuple(probs.shape)} and targets {tuple(targets.shape)} must be (N, K) and (N,) with N >= 1"
         )
-    if bool(probs.isnan().any()):
-        raise ValueError("probs hold NaN: the model has diverged, or its logits were not finite")
+    check_no_nan(probs)
     low, high, error = float(probs.min()), float(probs.max()), float((probs.sum(dim=1) - 1).abs().max())
     if low < 0 or high > 1 or error > 1e-3:
         raise ValueError(
@@ -29,3 +28,9 @@ def check_probs(probs: Tensor, targets: Tensor) -> None:
         raise ValueError(
             f"targets must be labels 0 .. {probs.shape[1] - 1}; got {int(targets.min())} .. {int(targets.max())}"
         )
+
+
+def check_no_nan(values: Tensor) -> None:
+    """Refuse NaN."""
+    if bool(values.isnan().any()):
+        raise ValueError("predictions hold NaN: the model has diverged, or its logits were not finite")

@@ -21,6 +21,16 @@ class Bins(NamedTuple):
         """(n_bins,) float64, accuracy minus confidence of each bin; 0 where it is empty."""
         return (self.correct - self.confidence) / self.count.clamp(min=1)
 
+    @property
+    def share(self) -> Tensor:
+        """(n_bins,) float64, n_b / N."""
+        return self.count / self.count.sum()
+
+    @property
+    def error(self) -> Tensor:
+        """() float64, sum_b (n_b / N) |acc_b - conf_b|."""
+        return (self.share * self.gap.abs()).sum()
+
 
 def bin_sums(probs: Tensor, targets: Tensor, n_bins: int = 15) -> Bins:
     """Sort the pictures by confidence, max_c p_c, into n_bins bins (lo, hi] of equal width.
@@ -37,17 +47,30 @@ def bin_sums(probs: Tensor, targets: Tensor, n_bins: int = 15) -> Bins:
     """
     if n_bins < 1:
         raise ValueError(f"n_bins {n_bins} must be >= 1")
+    confidence, correct = confidence_and_correct(probs, targets)
+    return sums_by_index(bin_index(confidence, n_bins), confidence, correct, n_bins)
+
+
+def confidence_and_correct(probs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Return each picture's confidence max_c p_c, (N,) float32, and whether the prediction is right, (N,) bool.
+
+    Raises:
+        ValueError: logits, or NaN.
+    """
     probs = probs.float()
     check_probs(probs, targets)
     confidence, prediction = probs.max(dim=1)
-    index = bin_index(confidence, n_bins)
-    correct = prediction == targets
-    zero = torch.zeros(n_bins, dtype=torch.float64, device=probs.device)
+    return confidence, prediction == targets
+
+
+def sums_by_index(index: Tensor, confidence: Tensor, correct: Tensor, n_bins: int) -> Bins:
+    """Sum count, confidence and correct predictions of each bin."""
+    zero = torch.zeros(n_bins, dtype=torch.float64, device=index.device)
     return Bins(*(zero.index_add(0, index, x.double()) for x in (torch.ones_like(confidence), confidence, correct)))
 
 
 def bin_index(confidence: Tensor, n_bins: int) -> Tensor:
-    """Return the bin (lo, hi] of each confidence: (N,) float32 -> (N,) int64, 0 .. n_bins - 1."""
+    """Return the bin (lo, hi] of each confidence: float32 -> int64 of the same shape, 0 .. n_bins - 1."""
     edges = torch.arange(1, n_bins, dtype=torch.float32, device=confidence.device) / n_bins
     return torch.bucketize(confidence, edges)  # right=False: edges[i - 1] < confidence <= edges[i]
 
@@ -71,8 +94,7 @@ def expected_calibration_error(probs: Tensor, targets: Tensor, n_bins: int = 15)
     Reference:
         Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, equation 3.
     """
-    bins = bin_sums(probs, targets, n_bins)
-    return ((bins.count / bins.count.sum()) * bins.gap.abs()).sum().float()
+    return bin_sums(probs, targets, n_bins).error.float()
 
 
 class ExpectedCalibrationError(Metric):
@@ -103,5 +125,4 @@ class ExpectedCalibrationError(Metric):
 
     def compute(self) -> Tensor:
         """Return the ECE, () float32, a fraction."""
-        bins = Bins(self.count, self.confidence, self.correct)
-        return ((bins.count / bins.count.sum()) * bins.gap.abs()).sum().float()
+        return Bins(self.count, self.confidence, self.correct).error.float()

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from inspect import signature
+from typing import Any
 
 import torch
 from torch import Tensor
 
-MetricFunction = Callable[..., Tensor]
-BY_GROUP = ("acc", "ece")
+MetricFunction = Callable[..., Any]  # () tensor, or a NamedTuple of them
+BY_GROUP = ("acc", "ece", "overconf")
 
 
 def evaluate(
@@ -16,7 +17,7 @@ def evaluate(
     groups: Mapping[str, list[int]],
     metrics: Mapping[str, MetricFunction],
 ) -> dict[str, float | None]:
-    """Compute every metric, and accuracy and ECE within head, medium and tail (by true class).
+    """Compute every metric; accuracy, ECE and over-confidence within head, medium and tail (by true class) too.
 
     Args:
         logits: (N, K) float, those whose softmax is the model's prediction.
@@ -25,22 +26,28 @@ def evaluate(
         metrics: Functions of ``(probs, targets)``, or of ``(logits, targets)`` where the first parameter is so named.
 
     Returns:
-        ``{"acc", "ece", ..., "acc_head", ...}``, fractions; None for a group without a class or picture.
+        ``{"acc", "ece", ..., "acc_head", ...}``, fractions; a metric of several values has a key for each, such as
+        ``ece_floor_mean``; None for a group without a class or picture.
     """
     logits = logits.float()
     probs = torch.softmax(logits, dim=1)
 
-    def value(metric: MetricFunction, rows: Tensor) -> float | None:
+    def values(name: str, rows: Tensor) -> dict[str, float | None]:
         if not bool(rows.any()):
-            return None
+            return {name: None}
+        metric = metrics[name]
         given = logits if "logits" in signature(metric).parameters else probs
-        return float(metric(given[rows], targets[rows]))
+        value = metric(given[rows], targets[rows])
+        if isinstance(value, Tensor):
+            return {name: float(value)}
+        return {f"{name}_{part}": float(v) for part, v in value._asdict().items()}
 
     everything = torch.ones_like(targets, dtype=torch.bool)
-    results = {name: value(metric, everything) for name, metric in metrics.items()}
-    for name in BY_GROUP:
+    results: dict[str, float | None] = {}
+    for name in metrics:
+        results |= values(name, everything)
+    for name in (n for n in BY_GROUP if n in metrics):
         for group, classes in groups.items():
             rows = torch.isin(targets, torch.tensor(classes, dtype=targets.dtype, device=targets.device))
-            if name in metrics:
-                results[f"{name}_{group}"] = value(metrics[name], rows)
+            results[f"{name}_{group}"] = values(name, rows)[name]
     return results

@@ -3,6 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor
 
+from lt_calib.metric.check import check_no_nan
+
 
 def negative_log_likelihood(logits: Tensor, targets: Tensor) -> Tensor:
     """Compute -mean_i log softmax(z_i)_{y_i}, from logits so that no probability rounds to 0.
@@ -14,4 +16,5 @@ def negative_log_likelihood(logits: Tensor, targets: Tensor) -> Tensor:
     Shape:
         Returns () float32, nats.
     """
+    check_no_nan(logits)
     return F.cross_entropy(logits.double(), targets).float()

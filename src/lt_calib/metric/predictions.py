@@ -1,5 +1,6 @@
 """The predictions of one pass over a data set, gathered from all batches and processes."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -21,12 +22,28 @@ class Predictions(Metric):
         self.add_state("targets", [], dist_reduce_fx="cat")
 
     def update(self, logits: Tensor, targets: Tensor) -> None:
-        """Add a batch."""
+        """Add a batch; what is added need not be logits."""
         self.logits.append(logits.detach().float())
         self.targets.append(targets)
 
     def compute(self) -> tuple[Tensor, Tensor]:
         """Return all of them, in the order in which they were added."""
-        if not self.logits:
+        if len(self.logits) == 0:  # a list before processes are synchronised, a tensor after
             return torch.empty(0, 0), torch.empty(0, dtype=torch.int64)
         return dim_zero_cat(self.logits), dim_zero_cat(self.targets)
+
+
+class PredictionMetric(Predictions):
+    """Any metric function of this package on all batches together, over all processes.
+
+    Args:
+        function: ``(probs (N, K), targets (N,)) -> value``; logits where it takes those.
+    """
+
+    def __init__(self, function: Callable[[Tensor, Tensor], Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.function = function
+
+    def compute(self) -> Any:
+        """Return the function's value on all that was added."""
+        return self.function(*super().compute())

@@ -1,0 +1,25 @@
+"""Top-5 accuracy."""
+
+import torch
+from torch import Tensor
+
+from lt_calib.metric.check import check_probs
+
+
+def top5_accuracy(probs: Tensor, targets: Tensor) -> Tensor:
+    """Compute the fraction of pictures whose label is among the five most probable classes; 1 where K <= 5.
+
+    Of classes that are equally probable those come first that stand first.
+
+    Args:
+        probs: (N, K) float, rows sum to 1.
+        targets: (N,) int64.
+
+    Shape:
+        Returns () float32, a fraction.
+    """
+    check_probs(probs, targets)
+    own = probs.gather(1, targets[:, None])
+    earlier = torch.arange(probs.shape[1], device=probs.device) < targets[:, None]
+    before = (probs > own) | ((probs == own) & earlier)
+    return (before.sum(dim=1) < 5).float().mean()

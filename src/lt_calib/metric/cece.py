@@ -1,0 +1,60 @@
+"""Class-wise expected calibration error."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lt_calib.metric.check import check_probs
+from lt_calib.metric.ece import bin_index
+
+
+class ClassBins(NamedTuple):
+    """Sums over the pictures whose probability of a class falls into a bin, (K, n_bins) float64 each."""
+
+    count: Tensor
+    probability: Tensor
+    label: Tensor
+
+    @property
+    def mean_probability(self) -> Tensor:
+        """(K, n_bins) float64; 0 where the bin is empty."""
+        return self.probability / self.count.clamp(min=1)
+
+    @property
+    def frequency(self) -> Tensor:
+        """(K, n_bins) float64, how often the class is the label; 0 where the bin is empty."""
+        return self.label / self.count.clamp(min=1)
+
+
+def class_bin_sums(probs: Tensor, targets: Tensor, n_bins: int = 15) -> ClassBins:
+    """Sort every class's probabilities into n_bins bins (lo, hi] of equal width."""
+    if n_bins < 1:
+        raise ValueError(f"n_bins {n_bins} must be >= 1")
+    probs = probs.float()
+    check_probs(probs, targets)
+    k = probs.shape[1]
+    index = (bin_index(probs, n_bins) + n_bins * torch.arange(k, device=probs.device)).flatten()
+    label = torch.zeros_like(probs).scatter_(1, targets[:, None], 1.0)
+    zero = torch.zeros(k * n_bins, dtype=torch.float64, device=probs.device)
+    columns = (torch.ones_like(probs), probs, label)
+    return ClassBins(*(zero.index_add(0, index, x.flatten().double()).reshape(k, n_bins) for x in columns))
+
+
+def classwise_calibration_error(probs: Tensor, targets: Tensor, n_bins: int = 15) -> Tensor:
+    """Compute (1 / K) sum_k sum_b (n_kb / N) |freq_kb - mean p_kb|: how well every class's probability is calibrated.
+
+    Args:
+        probs: (N, K) float, rows sum to 1; taken as float32. Logits are refused.
+        targets: (N,) int64.
+        n_bins: >= 1, equal widths.
+
+    Shape:
+        Returns () float32, a fraction. With many classes most probabilities are near 0, and so is this.
+
+    Reference:
+        Kull et al., "Beyond Temperature Scaling", NeurIPS 2019, equation 2.
+    """
+    bins = class_bin_sums(probs, targets, n_bins)
+    gap = (bins.frequency - bins.mean_probability).abs()
+    return ((bins.count / len(targets)) * gap).sum(dim=1).mean().float()
