@@ -16,6 +16,7 @@ TINY = [
     "stage1.lr=0.01",
     "trainer.precision=32-true",
     "trainer.accelerator=cpu",
+    "figures=false",
 ]
 
 

@@ -10,9 +10,16 @@ import pytest
 import torch
 
 from lt_calib.errors import InputError
+from lt_calib.metric.brier_split import BrierSplit
 from lt_calib.run import run
-from tests.conftest import TINY
+from tests.conftest import TINY, plugins
 
+FULL = ["dataset.val_per_class=10", "trainer.eval_every=1", "posthoc=temperature", "figures=true"]
+FIGURES = [
+    "by_frequency", "class_counts", "confusion", "groups", "risk_coverage", "smoothing", "stage1_group_reliability",
+    "stage1_reliability", "stage2_group_reliability", "stage2_reliability", "training", "training_pictures",
+    "true_class",
+]  # fmt: skip
 SHORT = [*TINY, "stage2.max_epochs=1", "+experiment=cutmix_awabs"]
 
 
@@ -26,16 +33,17 @@ def finished(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     register()
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        run(compose("config", [*SHORT, "dataset.val_per_class=10", "trainer.eval_every=1"]), folder)
+        run(compose("config", [*SHORT, *FULL]), folder)
     return folder
 
 
 def test_what_a_run_leaves(finished):
     names = {str(p.relative_to(finished)) for p in finished.rglob("*") if p.is_file()}
-    figures = {
-        f"figures/{n}.{e}" for n in ("stage1_reliability", "stage2_reliability", "groups") for e in ("png", "svg")
-    }
-    files = {"config.yaml", "history.csv", "predictions.npz", "results.json", "stage1.ckpt", "stage2.ckpt"}
+    figures = {f"figures/{name}.{ending}" for name in FIGURES for ending in ("png", "svg")}
+    files = {
+        "config.yaml", "history.csv", "predictions.npz", "results.json", "stage1.ckpt", "stage2.ckpt",
+        "calibrators.ckpt",
+    }  # fmt: skip
     assert names == figures | files
 
 
@@ -51,9 +59,19 @@ def test_results(finished):
     for stage in ("stage1", "stage2"):
         assert results[stage]["epochs"] == 1
         assert results[stage]["images_per_second"] > 0
-        groups = {f"{m}_{g}" for m in ("acc", "ece") for g in ("head", "medium", "tail")}
-        assert set(results[stage]["test"]) == {"acc", "ece", "mce", "nll", "brier"} | groups
+        groups = {f"{m}_{g}" for m in ("acc", "ece", "overconf") for g in ("head", "medium", "tail")}
+        several = {"ece_floor_mean", "ece_floor_q95", *(f"brier_split_{p}" for p in BrierSplit._fields)}
+        single = set(plugins("metric")) - {"ece_floor", "brier_split"}
+        assert set(results[stage]["test"]) == set(results[stage]["val"]) == single | several | groups
         assert 0 <= results[stage]["test"]["acc"] <= 1
+        low, high = results[stage]["test_intervals"]["acc"]
+        assert low <= results[stage]["test"]["acc"] <= high
+        assert results[stage]["test_per_class"]["count"] == [50] * 10
+        calibrated = results["calibrated"][stage]
+        assert calibrated["method"] == "temperature"
+        assert calibrated["parameters"]["temperature"] > 0
+        assert calibrated["test"]["acc"] == results[stage]["test"]["acc"]
+        assert calibrated["test"]["nll"] < results[stage]["test"]["nll"]
     assert set(results["environment"]) == {"torch", "lightning", "device", "precision", "git"}
     assert results["environment"]["precision"] == "32-true"
 
@@ -79,12 +97,14 @@ def test_history_has_a_row_an_epoch(finished):
 def test_a_second_start_trains_nothing(finished, composed, monkeypatch):
     monkeypatch.setattr("lt_calib.build.build_data", lambda cfg: pytest.fail("started again"))
     before = (finished / "results.json").read_bytes()
-    again = run(composed(*SHORT, "dataset.val_per_class=10", "trainer.eval_every=1"), finished)
+    again = run(composed(*SHORT, *FULL), finished)
     assert again == json.loads(before)
 
 
 def test_a_folder_with_other_settings_is_refused(finished, composed):
-    with pytest.raises(InputError, match=r"other settings \(dataset.val_per_class, stage1.lr, trainer.eval_every\)"):
+    with pytest.raises(
+        InputError, match=r"other settings \(dataset.val_per_class, posthoc._partial_, posthoc._target_, stage1"
+    ):
         run(composed(*SHORT, "stage1.lr=0.2"), finished)
 
 

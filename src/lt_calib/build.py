@@ -12,12 +12,14 @@ from hydra.utils import instantiate
 from lightning import Callback, Trainer
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
 from lt_calib.config import nearest_factor
 from lt_calib.dataset.datamodule import LongTailedDataModule
 from lt_calib.errors import InputError
 from lt_calib.loss.prior import resolve_prior
 from lt_calib.sampler.base import EpochSampler
+from lt_calib.seed import generator
 from lt_calib.stage.batch_augment import BatchAugment
 from lt_calib.stage.classifier import ClassifierModule
 from lt_calib.stage.evaluate import features_of
@@ -130,7 +132,7 @@ def check_stage2(cfg: DictConfig, data: LongTailedDataModule, backbone: nn.Modul
         logging.disable(logging.NOTSET)
 
 
-def build_augment(cfg: DictConfig, data: LongTailedDataModule) -> tuple[list[Callback], EpochSampler | None]:
+def build_augment(cfg: DictConfig, data: LongTailedDataModule) -> tuple[list[BatchAugment], EpochSampler | None]:
     """Build stage 1's augmentation as a callback, and the sampler of its partners; nothing where there is none."""
     if "_target_" not in cfg.augment:
         return [], None
@@ -141,6 +143,29 @@ def build_augment(cfg: DictConfig, data: LongTailedDataModule) -> tuple[list[Cal
         )
     augment = finish(instantiate(without(cfg.augment, "partner")), class_counts=data.class_counts)
     return [BatchAugment(augment, num_classes=data.num_classes, seed=cfg.seed, stage=1)], partner
+
+
+def training_pictures(cfg: DictConfig, data: LongTailedDataModule, number: int = 24) -> Any:
+    """Draw the first batch of stage 1 as the network sees it in the middle of training.
+
+    Returns:
+        Images (B, H, W, 3) float in [0, 1], targets (B, K), class names; of BBN's pairs the first picture.
+    """
+    callbacks, partner = build_augment(cfg, data)
+    data.draw_with(build_sampler_and_loss(cfg, data, 1)[0], partner)
+    loader = data.train_dataloader()
+    epoch = cfg.stage1.max_epochs // 2
+    loader.set_epoch(epoch)
+    batch = [x[:number] for x in next(iter(loader))]
+    if callbacks:
+        augment = callbacks[0]
+        augment.set_epoch(epoch)
+        augment.apply(batch, generator(cfg.seed, "augment", stage=1, epoch=epoch, device=batch[0].device))
+    images, targets = batch[:2]
+    images = images[:, :3]
+    if targets.ndim == 1:
+        targets = one_hot(targets, data.num_classes).float()
+    return data.as_pictures(images).cpu(), targets.cpu(), data.class_names
 
 
 def build_trainer(cfg: DictConfig, max_epochs: int, callbacks: list[Callback]) -> Trainer:

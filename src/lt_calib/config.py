@@ -16,8 +16,8 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from lt_calib.errors import InputError
 
 # Settings that the folder's name already says, or that change no number.
-NOT_IN_FOLDER = ("experiment", "name", "seed", "dataset", "dataset.if", "dataset.root", "logger")
-NO_EFFECT = ("logger", "dataset.root")
+NOT_IN_FOLDER = ("experiment", "name", "seed", "dataset", "dataset.if", "dataset.root", "logger", "figures")
+NO_EFFECT = ("logger", "dataset.root", "figures")
 MAX_FOLDER = 150
 
 # Settings that run.py itself takes out of a node before it is instantiated.
@@ -36,6 +36,7 @@ WITHOUT_TARGET = {
     "stage2": {"max_epochs"},
     "augment": set(),
     "resample": set(),
+    "posthoc": set(),
     "dataset.recipe": {"stage1_epochs", "stage1_lr", "stage2_epochs", "cutout_size", "stage2"},
 }
 
@@ -63,6 +64,8 @@ class Config:
     stage1: Any = None
     stage2: Any = None
     metric: Any = None
+    posthoc: Any = None
+    figures: bool = True
     trainer: Any = None
     logger: Any = None
 
@@ -142,6 +145,23 @@ def _refuse(node: DictConfig, known: set[str], path: str) -> None:
             raise InputError(f"unknown setting {path}{'.' if path else ''}{key}; {cure}")
 
 
+def check_targets(node: Any) -> None:
+    """Refuse a configuration that was read from a file and would build what is not this package's.
+
+    Raises:
+        InputError: a ``_target_`` outside lt_calib.
+    """
+    if isinstance(node, ListConfig):
+        for child in node:
+            check_targets(child)
+    if isinstance(node, DictConfig):
+        target = node.get("_target_")
+        if target is not None and not str(target).startswith("lt_calib."):
+            raise InputError(f"_target_: {target} is not of lt_calib; a file that was read may build nothing else")
+        for key in node:
+            check_targets(node[key])
+
+
 def _locate(target: str, path: str) -> Any:
     from hydra.utils import get_object
 
@@ -163,9 +183,9 @@ def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def settings_hash(cfg: DictConfig) -> str:
-    """Hash all settings but the seed and those that change no number: the same for all seeds of one experiment."""
+    """Hash all settings of training but the seed: the same for all seeds of one experiment, calibrated or not."""
     flat = flatten(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
-    kept = {k: v for k, v in flat.items() if k != "seed" and not _without_effect(k)}
+    kept = {k: v for k, v in flat.items() if k != "seed" and not k.startswith("posthoc") and not _without_effect(k)}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -1,4 +1,4 @@
-"""What a run leaves: results.json, predictions.npz, history.csv, figures, and the table on the screen."""
+"""What a run leaves as numbers: results.json, predictions.npz, history.csv."""
 
 import csv
 import io
@@ -13,32 +13,19 @@ import numpy as np
 import torch
 from lightning import Trainer
 from omegaconf import DictConfig
-from rich import get_console
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 from torch import Tensor
 
 from lt_calib.checkpoint import write_atomically
 from lt_calib.config import settings_hash
 from lt_calib.dataset.datamodule import LongTailedDataModule
-from lt_calib.figure.groups import group_bars
-from lt_calib.figure.reliability import reliability
-from lt_calib.figure.style import save
+from lt_calib.metric.bootstrap import bootstrap_intervals
 from lt_calib.metric.evaluate import MetricFunction, evaluate
+from lt_calib.metric.per_class import per_class
 from lt_calib.trainer import device_name
 
 Splits = Mapping[str, tuple[Tensor, Tensor]]  # split -> logits (N, K) float32, targets (N,) int64
+Metrics = Mapping[str, MetricFunction]
 SCHEMA = 1
-COLUMNS = {  # of the table on the screen; results.json has all metrics
-    "acc": "acc",
-    "ece": "ECE",
-    "nll": "NLL",
-    "brier": "Brier",
-    "acc_head": "head",
-    "acc_medium": "medium",
-    "acc_tail": "tail",
-}
-NOT_PERCENT = ("nll", "brier")
 
 
 def assemble(
@@ -46,7 +33,7 @@ def assemble(
     data: LongTailedDataModule,
     fits: Mapping[str, Mapping[str, Any]],
     predictions: Mapping[str, Splits],
-    metrics: Mapping[str, MetricFunction],
+    metrics: Metrics,
     trainer: Trainer,
 ) -> dict[str, Any]:
     """Put the content of results.json together; fractions, not percent.
@@ -64,7 +51,8 @@ def assemble(
         if name not in fits:
             return None
         splits = {split: evaluate(*predictions[name][split], data.groups, metrics) for split in predictions[name]}
-        return {k: fits[name][k] for k in ("epochs", "seconds", "images_per_second")} | splits
+        about = {k: fits[name][k] for k in ("epochs", "seconds", "images_per_second")}
+        return about | splits | with_intervals(*predictions[name]["test"])
 
     return {
         "schema": SCHEMA,
@@ -90,6 +78,12 @@ def assemble(
             "git": git_commit(),
         },
     }
+
+
+def with_intervals(logits: Tensor, targets: Tensor) -> dict[str, Any]:
+    """Compute what stands beside the test metrics: bootstrap intervals, and every class's numbers."""
+    probs = torch.softmax(logits.float(), dim=1)
+    return {"test_intervals": bootstrap_intervals(logits, targets), "test_per_class": per_class(probs, targets)}
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -126,45 +120,17 @@ def write_predictions(path: Path, predictions: Mapping[str, Splits], class_count
     write_atomically(path, lambda stream: np.savez(stream, **arrays))
 
 
-def draw_figures(folder: Path, results: Mapping[str, Any], predictions: Mapping[str, Splits]) -> list[Path]:
-    """Draw a reliability diagram a stage and the head / medium / tail bars; return the PNGs' paths."""
-    data = results["dataset"]
-    title = f"{results['name']}, {data['name']}, IF {data['imbalance_factor']:g}"
-    paths = []
-    for stage, splits in predictions.items():
-        logits, targets = splits["test"]
-        figure = reliability(torch.softmax(logits, dim=1), targets, f"{title}\n{stage}")
-        paths.append(save(figure, folder / f"{stage}_reliability")[0])
-    stages = {stage: results[stage]["test"] for stage in predictions}
-    paths.append(save(group_bars(stages, title), folder / "groups")[0])
-    return paths
-
-
-def print_table(results: Mapping[str, Any]) -> None:
-    """Print both stages' test metrics: percent, but for NLL (nats) and Brier (0 to 2)."""
-    data = results["dataset"]
-    table = Table(
-        title=f"{results['name']}, {data['name']}, IF {data['imbalance_factor']:g}, seed {results['seed']}: test set",
-        caption="percent; NLL in nats, Brier 0 to 2; head, medium, tail: accuracy",
-        box=SIMPLE_HEAD,
-    )
-    table.add_column("stage")
-    table.add_column("epochs", justify="right")
-    for label in COLUMNS.values():
-        table.add_column(label, justify="right")
-    for stage in ("stage1", "stage2"):
-        if results[stage]:
-            test = results[stage]["test"]
-            cells = [show(key, test.get(key)) for key in COLUMNS]
-            table.add_row(stage, str(results[stage]["epochs"]), *cells)
-    get_console().print(table)
-
-
-def show(key: str, value: float | None) -> str:
-    """Format a metric for the screen: percent, but for NLL and Brier."""
-    if value is None:
-        return "-"
-    return f"{value:.3f}" if key.startswith(NOT_PERCENT) else f"{100 * value:.2f}"
+def read_predictions(path: Path) -> dict[str, dict[str, tuple[Tensor, Tensor]]]:
+    """Read predictions.npz: stage -> split -> (logits (N, K) float32, targets (N,) int64)."""
+    found: dict[str, dict[str, tuple[Tensor, Tensor]]] = {}
+    with np.load(path, allow_pickle=False) as arrays:
+        for name in arrays.files:
+            stage, _, rest = name.partition("_")
+            split = rest.removesuffix("_logits")
+            if name.endswith("_logits"):
+                pair = torch.from_numpy(arrays[name]), torch.from_numpy(arrays[f"{split}_targets"])
+                found.setdefault(stage, {})[split] = pair
+    return found
 
 
 def git_commit() -> str | None:

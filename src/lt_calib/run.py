@@ -44,7 +44,9 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
 
     from lt_calib import build
     from lt_calib import results as out
+    from lt_calib.calibrate import add_calibrated, refuse_without_validation
     from lt_calib.checkpoint import write_atomically
+    from lt_calib.figure.of_run import draw_figures
 
     cfg = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[assignment]
     check_keys(cfg)
@@ -68,6 +70,9 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
         two_stages = "_target_" in cfg.stage2
         if two_stages:
             build.check_stage2(cfg, data, backbone, classifier)
+        if "_target_" in cfg.posthoc:
+            refuse_without_validation("val" in data.splits)
+            instantiate(cfg.posthoc)(data.num_classes)
         write_atomically(folder / "config.yaml", lambda stream: stream.write(OmegaConf.to_yaml(cfg).encode()))
 
         ckpt_path = Path(cfg.stage1.ckpt_path or folder / "stage1.ckpt")
@@ -80,10 +85,15 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
 
         results = out.assemble(cfg, data, fits, predictions, metrics, build.build_trainer(cfg, 0, []))
         out.write_predictions(folder / "predictions.npz", predictions, data.class_counts)
-        out.write_history(folder / "history.csv", [row for fit in fits.values() for row in fit["history"]])
-        figures = out.draw_figures(folder / "figures", results, predictions)
+        history = [row for fit in fits.values() for row in fit["history"]]
+        out.write_history(folder / "history.csv", history)
+        figures: list[Path] = []
+        if cfg.figures:
+            sheet = build.training_pictures(cfg, data)
+            loss = cfg.stage2.loss if two_stages else cfg.stage1.loss
+            figures = draw_figures(folder / "figures", results, predictions, history, loss, sheet)
+        results = add_calibrated(folder, results, cfg.posthoc, predictions, metrics)
         logger.log_results(results, figures)
-        out.write_json(done, results)
         exit_code = 0
     finally:
         logger.finish(exit_code)
@@ -93,7 +103,7 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
 
 def show(folder: Path, results: dict[str, Any]) -> None:
     """Print both stages' table and where the figures are."""
-    from lt_calib.results import print_table
+    from lt_calib.screen import print_table
 
     print_table(results)
     for figure in sorted((folder / "figures").glob("*.png")):

@@ -153,6 +153,11 @@ class LongTailedDataModule(LightningDataModule):
             world_size=self.trainer.world_size if self.trainer else 1,
         )
 
+    def as_pictures(self, images: Tensor) -> Tensor:
+        """Undo the normalisation, for figures: (B, 3, H, W) -> (B, H, W, 3) in [0, 1]."""
+        mean, std = (torch.tensor(x, device=images.device) for x in (self.mean, self.std))
+        return (images.float().permute(0, 2, 3, 1) * std + mean).clamp(0, 1)
+
     def val_dataloader(self) -> ResidentLoader | list[ResidentLoader]:
         """The validation part in order; nothing where none is held out."""
         return self.eval_loader("val") if "val" in self.splits else []

@@ -1,15 +1,25 @@
-"""Reliability diagram."""
+"""Reliability diagrams: of one model, of its groups, and of several models together."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from lt_calib.figure.style import BLUE, GREY, RED, style
+from lt_calib.figure.style import BLUE, COLOURS, GREY, MARKERS, RED, style
 from lt_calib.metric.ece import bin_sums, expected_calibration_error
+from lt_calib.metric.ece_floor import calibration_error_floor
+
+BOXED: dict[str, Any] = {"frameon": True, "framealpha": 1.0, "edgecolor": GREY, "fancybox": False}
+LEAST = 20  # pictures that a bin needs to be drawn as a point of a curve
 
 
 def reliability(probs: Tensor, targets: Tensor, title: str, n_bins: int = 15) -> Figure:
     """Draw the accuracy of each confidence bin, its gap to the confidence, and the bin counts below.
+
+    The ECE stands in the corner with the floor that chance alone gives it: mean and 95 % quantile.
 
     Args:
         probs: (N, K) float, rows sum to 1.
@@ -17,33 +27,101 @@ def reliability(probs: Tensor, targets: Tensor, title: str, n_bins: int = 15) ->
         title: Above the diagram.
         n_bins: >= 1, equal widths.
     """
+    with style():
+        figure = Figure(figsize=(3.6, 4.6))
+        axes = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": [3, 1], "hspace": 0.08})
+        _draw(axes[0], axes[1], probs, targets, n_bins)
+        axes[0].set(ylabel="accuracy", title=title)
+        axes[0].legend(loc="upper left", fontsize=7, **BOXED)
+        axes[1].set(xlabel="confidence", ylabel="pictures")
+    return figure
+
+
+def group_reliability(
+    probs: Tensor, targets: Tensor, groups: Mapping[str, list[int]], title: str, n_bins: int = 15
+) -> Figure:
+    """Draw the diagrams of head, medium and tail (by true class) side by side; without a picture one stays empty."""
+    with style():
+        figure = Figure(figsize=(2.9 * len(groups), 3.9))
+        axes = figure.subplots(
+            2,
+            len(groups),
+            sharex=True,
+            sharey="row",
+            gridspec_kw={"height_ratios": [3, 1], "hspace": 0.08, "wspace": 0.1},
+        )
+        for i, (name, classes) in enumerate(groups.items()):
+            rows = torch.isin(targets, torch.tensor(classes, dtype=targets.dtype))
+            axes[0, i].set_title(f"{name}: {len(classes)} classes, {int(rows.sum())} pictures", fontsize=9)
+            if bool(rows.any()):
+                _draw(axes[0, i], axes[1, i], probs[rows], targets[rows], n_bins)
+            axes[1, i].set_xlabel("confidence")
+        axes[0, 0].set_ylabel("accuracy")
+        axes[0, 0].legend(loc="upper left", fontsize=7, **BOXED)
+        axes[1, 0].set_ylabel("pictures")
+        figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def reliability_curves(models: Mapping[str, tuple[Tensor, Tensor]], title: str, n_bins: int = 15) -> Figure:
+    """Draw several models' accuracy minus confidence over the confidence; bins of fewer than 20 pictures are left out.
+
+    Args:
+        models: Name -> (probs (N, K), targets (N,)).
+        title: Above the diagram.
+        n_bins: >= 1, equal widths.
+    """
+    with style():
+        figure = Figure(figsize=(5.2, 3.6))
+        axis = figure.subplots()
+        axis.axhline(0, color=GREY, linestyle="--", linewidth=1)
+        for i, (name, (probs, targets)) in enumerate(models.items()):
+            bins = bin_sums(probs, targets, n_bins)
+            kept = bins.count >= LEAST
+            axis.plot(
+                (bins.confidence / bins.count.clamp(min=1))[kept].numpy(),
+                100 * bins.gap[kept].numpy(),
+                color=COLOURS[i % len(COLOURS)],
+                marker=MARKERS[i % len(MARKERS)],
+                markersize=4,
+                linewidth=1.2,
+                label=f"{name} (ECE {100 * float(expected_calibration_error(probs, targets, n_bins)):.2f} %)",
+            )
+        axis.set(
+            xlabel="confidence",
+            ylabel="accuracy - confidence (points)\nbelow 0: over-confident",
+            title=title,
+            xlim=(0, 1),
+        )
+        axis.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return figure
+
+
+def _draw(above: Any, below: Any, probs: Tensor, targets: Tensor, n_bins: int) -> None:
     bins = bin_sums(probs, targets, n_bins)
     count, gap = bins.count.numpy(), bins.gap.numpy()
     accuracy = bins.correct.numpy() / np.maximum(count, 1)
-    ece = float(expected_calibration_error(probs, targets, n_bins))
     width = 1 / n_bins
     centre = (np.arange(n_bins) + 0.5) * width
     filled = count > 0
-    with style():
-        figure = Figure(figsize=(3.6, 4.6))
-        above, below = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": [3, 1], "hspace": 0.08})
-        above.bar(centre, accuracy, width, color=BLUE, edgecolor="white", linewidth=0.6, label="accuracy")
-        above.bar(
-            centre[filled],
-            -gap[filled],
-            width,
-            bottom=accuracy[filled],
-            facecolor="none",
-            edgecolor=RED,
-            hatch="////",
-            linewidth=0.6,
-            label="gap to confidence",
-        )
-        above.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="calibrated")
-        above.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy", title=title)
-        box = {"facecolor": "white", "edgecolor": GREY, "linewidth": 0.6}
-        above.text(0.96, 0.06, f"ECE {100 * ece:.2f} %", ha="right", bbox=box, transform=above.transAxes)
-        above.legend(loc="upper left", fontsize=8)
-        below.bar(centre, count, width, color=GREY, edgecolor="white", linewidth=0.6, label="pictures")
-        below.set(xlabel="confidence", ylabel="pictures", yscale="log", ylim=(0.7, None))
-    return figure
+    above.bar(centre, accuracy, width, color=BLUE, edgecolor="white", linewidth=0.6, label="accuracy")
+    above.bar(
+        centre[filled],
+        -gap[filled],
+        width,
+        bottom=accuracy[filled],
+        facecolor="none",
+        edgecolor=RED,
+        hatch="////",
+        linewidth=0.6,
+        label="gap to confidence",
+    )
+    above.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="calibrated")
+    above.set(xlim=(0, 1), ylim=(0, 1))
+    floor = calibration_error_floor(probs, targets, n_bins)
+    ece = 100 * float(expected_calibration_error(probs, targets, n_bins))
+    box = {"facecolor": "white", "edgecolor": GREY, "linewidth": 0.6}
+    text = f"ECE {ece:.2f} %\nfloor {100 * float(floor.mean):.1f}, {100 * float(floor.q95):.1f}"
+    above.text(0.96, 0.05, text, ha="right", bbox=box, transform=above.transAxes, fontsize=8)
+    below.bar(centre, count, width, color=GREY, edgecolor="white", linewidth=0.6, label="pictures")
+    below.set(yscale="log", ylim=(0.7, None))

@@ -9,6 +9,9 @@ from matplotlib.figure import Figure
 
 # Okabe and Ito's palette.
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#666666"
+COLOURS = (BLUE, ORANGE, GREEN, RED, "#CC79A7", "#56B4E9", "#000000", "#F0E442")
+MARKERS = "osD^vP*X"
+GROUP_COLOURS = {"head": BLUE, "medium": GREEN, "tail": RED}
 
 
 @contextmanager
@@ -21,7 +24,7 @@ def style() -> Iterator[None]:
             "axes.spines.top": False,
             "axes.spines.right": False,
             "legend.frameon": False,
-            "savefig.dpi": 200,
+            "savefig.dpi": 160,
             "svg.fonttype": "none",
         }
     ):

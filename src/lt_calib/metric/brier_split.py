@@ -19,10 +19,10 @@ class BrierSplit(NamedTuple):
 def brier_split(probs: Tensor, targets: Tensor, n_bins: int = 15) -> BrierSplit:
     """Split the Brier score, summed over the classes, by each class's bins of its probability.
 
-    With n_kb pictures in bin b of class k, their mean probability p_kb and label frequency o_kb, and the class's overall
-    frequency o_k: reliability = sum_kb (n_kb / N) (p_kb - o_kb)^2, resolution = sum_kb (n_kb / N) (o_kb - o_k)^2,
-    uncertainty = sum_k o_k (1 - o_k). Reliability - resolution + uncertainty is exactly the Brier score of the
-    predictions p_kb, that is of the model's own where each bin holds one value.
+    With n_kb pictures in bin b of class k, their mean probability p_kb and label frequency o_kb, and the class's
+    overall frequency o_k: reliability = sum_kb (n_kb / N) (p_kb - o_kb)^2, resolution = sum_kb (n_kb / N)
+    (o_kb - o_k)^2, uncertainty = sum_k o_k (1 - o_k). Reliability - resolution + uncertainty is exactly the Brier
+    score of the predictions p_kb, that is of the model's own where each bin holds one value.
 
     Args:
         probs: (N, K) float, rows sum to 1; taken as float32. Logits are refused.

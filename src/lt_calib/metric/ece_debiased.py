@@ -11,8 +11,8 @@ from lt_calib.metric.ece import bin_sums
 def debiased_calibration_error(probs: Tensor, targets: Tensor, n_bins: int = 15) -> Tensor:
     """Subtract from the ECE what chance adds to it, as far as the gaps themselves tell.
 
-    A bin's gap g_b = acc_b - conf_b is taken as normal with variance s_b^2 = acc_b (1 - acc_b) / n_b. What chance adds to
-    |g_b| is estimated by what it would add to the gap that was seen:
+    A bin's gap g_b = acc_b - conf_b is taken as normal with variance s_b^2 = acc_b (1 - acc_b) / n_b. What chance adds
+    to |g_b| is estimated by what it would add to the gap that was seen:
     ECE - sum_b (n_b / N) (E|Normal(g_b, s_b^2)| - |g_b|), not below 0.
 
     Far from calibration this is the ECE; near it, part of the bias is left, since the gap that was seen is itself too

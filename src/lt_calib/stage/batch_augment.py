@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
@@ -35,7 +36,6 @@ class BatchAugment(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Replace the batch by its augmented images and targets."""
-        images, targets, *partner = batch
         draws = generator(
             self.seed,
             "augment",
@@ -43,8 +43,13 @@ class BatchAugment(Callback):
             epoch=trainer.current_epoch,
             step=batch_idx,
             rank=trainer.global_rank,
-            device=images.device,
+            device=batch[0].device,
         )
+        self.apply(batch, draws)
+
+    def apply(self, batch: list[Tensor], draws: torch.Generator) -> None:
+        """Replace ``[images, targets]``, or those and a partner's, by the augmented images and targets."""
+        images, targets, *partner = batch
         other = (partner[0], self._one_hot(partner[1], images)) if partner else None
         batch[:] = self.augment(images, self._one_hot(targets, images), draws, other)
 

@@ -1,0 +1,154 @@
+"""Post-hoc calibration of a finished run, on its held-out validation part.
+
+``python -m lt_calib.calibrate RUN_FOLDER posthoc=temperature``
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.errors import CompactHydraException, HydraException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from lt_calib.checkpoint import write_atomically
+from lt_calib.config import check_keys, check_targets, conf_dir, register
+from lt_calib.errors import InputError
+from lt_calib.metric.evaluate import evaluate
+from lt_calib.posthoc.base import Calibrator
+from lt_calib.results import Metrics, Splits, read_predictions, with_intervals, write_json
+
+USAGE = "usage: python -m lt_calib.calibrate RUN_FOLDER posthoc=temperature|vector|class_temperature|isotonic|none"
+CALIBRATORS = "calibrators.ckpt"
+
+
+def calibrate(
+    node: DictConfig, predictions: Mapping[str, Splits], groups: Mapping[str, list[int]], metrics: Metrics
+) -> tuple[dict[str, Any], dict[str, Calibrator]]:
+    """Fit one calibrator for each stage to its validation logits, and measure it on the test set.
+
+    Args:
+        node: The setting ``posthoc``.
+        predictions: Stage -> split -> (logits, targets).
+        groups: Classes of head, medium and tail.
+        metrics: Name -> function.
+
+    Returns:
+        Stage -> ``{"method", "parameters", "test", ...}``, and stage -> calibrator.
+
+    Raises:
+        InputError: no validation part is there to fit to.
+    """
+    found, calibrators = {}, {}
+    for stage, splits in predictions.items():
+        refuse_without_validation("val" in splits)
+        calibrator = instantiate(node)(splits["val"][0].shape[1]).fit(*splits["val"])
+        logits, targets = splits["test"]
+        log_probs = calibrator(logits).double().clamp(min=torch.finfo(torch.float64).tiny).log()
+        found[stage] = {
+            "method": node._target_.rsplit(".", 2)[-2],
+            "parameters": calibrator.settings(),
+            "test": evaluate(log_probs, targets, groups, metrics),
+            **with_intervals(log_probs, targets),
+        }
+        calibrators[stage] = calibrator
+    return found, calibrators
+
+
+def refuse_without_validation(held_out: bool) -> None:
+    """Refuse to calibrate where nothing is held out: the test set is not for fitting."""
+    if not held_out:
+        raise InputError(
+            "posthoc calibration is fitted on held-out validation pictures, and none are held out: train with "
+            "dataset.val_per_class=200 (CIFAR-10), 20 (CIFAR-100) or 10 (digits), or take posthoc=none"
+        )
+
+
+def save_calibrators(path: Path, node: DictConfig, calibrators: Mapping[str, Calibrator]) -> None:
+    """Write the calibrators of both stages: their settings and state dicts."""
+    content = {
+        "schema": 1,
+        "posthoc": OmegaConf.to_container(node),
+        **{stage: calibrator.state_dict() for stage, calibrator in calibrators.items()},
+    }
+    write_atomically(path, lambda stream: torch.save(content, stream))
+
+
+def load_calibrator(path: Path, stage: str, num_classes: int) -> Calibrator:
+    """Read one stage's calibrator.
+
+    Raises:
+        InputError: it would be none of this package's.
+    """
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    node = OmegaConf.create(content["posthoc"])
+    check_targets(node)
+    calibrator = instantiate(node)(num_classes)
+    calibrator.load_state_dict(content[stage])
+    return calibrator
+
+
+def calibrate_folder(folder: Path, overrides: list[str]) -> dict[str, Any]:
+    """Calibrate a finished run from its saved logits; results.json gets ``calibrated``.
+
+    Args:
+        folder: A run's.
+        overrides: ``posthoc=...`` and ``posthoc.KEY=...``.
+
+    Raises:
+        InputError: the folder holds no finished run, or none with a validation part.
+    """
+    other = [o for o in overrides if not o.lstrip("+").startswith("posthoc")]
+    if other or not overrides:
+        raise InputError(f"{' '.join(other) or 'no posthoc= given'}: only posthoc can be set here. {USAGE}")
+    files = [folder / name for name in ("results.json", "predictions.npz", "config.yaml")]
+    missing = [file.name for file in files if not file.exists()]
+    if missing:
+        raise InputError(f"{folder} holds no finished run: {', '.join(missing)} is missing. {USAGE}")
+    register()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        cfg = compose("config", overrides)
+    check_keys(cfg)
+    results = json.loads(files[0].read_text())
+    old = OmegaConf.load(files[2])
+    check_targets(old)
+    predictions = read_predictions(files[1])
+    return add_calibrated(folder, results, cfg.posthoc, predictions, instantiate(old.metric))
+
+
+def add_calibrated(
+    folder: Path, results: dict[str, Any], node: DictConfig, predictions: Mapping[str, Splits], metrics: Metrics
+) -> dict[str, Any]:
+    """Calibrate, write the calibrators and the results; ``posthoc=none`` takes an earlier calibration back."""
+    path = folder / CALIBRATORS
+    if "_target_" in node:
+        results["calibrated"], calibrators = calibrate(node, predictions, results["dataset"]["groups"], metrics)
+        save_calibrators(path, node, calibrators)
+        write_json(folder / "results.json", results)
+    else:
+        results["calibrated"] = None
+        write_json(folder / "results.json", results)
+        path.unlink(missing_ok=True)
+    return results
+
+
+def main() -> None:
+    """Run the command."""
+    from lt_calib.screen import print_table
+
+    arguments = sys.argv[1:]
+    folders = [a for a in arguments if "=" not in a]
+    if len(folders) != 1 or folders[0] in ("-h", "--help"):
+        sys.exit(USAGE)
+    try:
+        print_table(calibrate_folder(Path(folders[0]), [a for a in arguments if "=" in a]))
+    except (ValueError, HydraException, CompactHydraException) as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""The confusion matrix of head, medium and tail."""
+
+from collections.abc import Mapping
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from lt_calib.figure.style import style
+
+
+def group_confusion(models: Mapping[str, tuple[Tensor, Tensor]], groups: Mapping[str, list[int]], title: str) -> Figure:
+    """Draw which group the pictures of each group are predicted as, in percent of the true one, and its accuracy.
+
+    Args:
+        models: Name -> (probs (N, K), targets (N,)).
+        groups: Classes of each group; a group without a picture has an empty row.
+        title: Above.
+    """
+    names = list(groups)
+    with style():
+        figure = Figure(figsize=(3.4 * len(models), 3.2))
+        axes = figure.subplots(1, len(models), sharey=True, squeeze=False)[0]
+        for axis, (name, (probs, targets)) in zip(axes, models.items(), strict=True):
+            shares, right = confusion(probs, targets, groups)
+            axis.imshow(shares.numpy(), cmap="Blues", vmin=0, vmax=1)
+            for i in range(len(names)):
+                for j in range(len(names)):
+                    text = "-" if shares[i, j].isnan() else f"{100 * shares[i, j]:.1f}"
+                    if i == j and not shares[i, j].isnan():
+                        text += f"\n({100 * right[i]:.1f} right)"
+                    dark = bool(shares[i, j] > 0.55)
+                    axis.text(j, i, text, ha="center", va="center", fontsize=8, color="white" if dark else "black")
+            axis.set_xticks(range(len(names)), names)
+            axis.set_yticks(range(len(names)), names)
+            axis.set_title(name, fontsize=9)
+            axis.set(xlabel="predicted group")
+            axis.spines[:].set_visible(False)
+        axes[0].set_ylabel("true group (% of its pictures)")
+        figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def confusion(probs: Tensor, targets: Tensor, groups: Mapping[str, list[int]]) -> tuple[Tensor, Tensor]:
+    """Compute the shares of each true group predicted as each group, (G, G), and the accuracy of each, (G,).
+
+    NaN where a group has no picture.
+    """
+    group = torch.full((probs.shape[1],), -1)
+    for i, classes in enumerate(groups.values()):
+        group[classes] = i
+    true, predicted = group[targets], group[probs.argmax(dim=1)]
+    g = len(groups)
+    counts = torch.bincount(true * g + predicted, minlength=g * g).reshape(g, g).double()
+    total = counts.sum(1)
+    right = torch.bincount(true[probs.argmax(dim=1) == targets], minlength=g).double()
+    return counts / total[:, None], right / total

@@ -1,0 +1,55 @@
+"""Training curves."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from lt_calib.figure.style import BLUE, GREEN, GREY, RED, style
+
+
+def training_curves(rows: Sequence[Mapping[str, Any]], title: str) -> Figure:
+    """Draw loss and learning rate of every epoch, stage beside stage, and the validation part's accuracy and ECE.
+
+    Args:
+        rows: Of history.csv: ``{"stage", "epoch", "lr", "loss", "val_acc", "val_ece", ...}``.
+        title: Above all.
+    """
+    stages = sorted({row["stage"] for row in rows})
+    validated = any(row.get("val_acc") is not None for row in rows)
+    with style():
+        figure = Figure(figsize=(3.6 * max(1, len(stages)), 4.4 if validated else 2.6))
+        axes = figure.subplots(2 if validated else 1, max(1, len(stages)), squeeze=False)
+        for column, stage in enumerate(stages):
+            mine = [row for row in rows if row["stage"] == stage]
+            epochs = [row["epoch"] for row in mine]
+            above = axes[0, column]
+            above.plot(epochs, [row["loss"] for row in mine], color=BLUE, marker=".", label="training loss")
+            above.set_title(f"stage {stage}", fontsize=9)
+            above.xaxis.set_major_locator(MaxNLocator(integer=True))
+            rate = above.twinx()
+            rate.plot(epochs, [row["lr"] for row in mine], color=GREY, linestyle=":", label="learning rate")
+            rate.set_ylim(0, None)
+            rate.spines["right"].set_visible(True)
+            if column == 0:
+                above.set_ylabel("loss (nats)")
+                handles = above.get_lines() + rate.get_lines()
+                above.legend(handles, [str(h.get_label()) for h in handles], fontsize=7, loc="upper right")
+            if column == len(stages) - 1:
+                rate.set_ylabel("learning rate")
+            if validated:
+                seen = [row for row in mine if row.get("val_acc") is not None]
+                below = axes[1, column]
+                for key, colour, label in (("val_acc", GREEN, "accuracy"), ("val_ece", RED, "ECE")):
+                    values = [100 * row[key] for row in seen]
+                    below.plot([row["epoch"] for row in seen], values, color=colour, marker=".", label=label)
+                below.set(xlim=above.get_xlim(), ylim=(0, 100))
+                below.xaxis.set_major_locator(MaxNLocator(integer=True))
+                if column == 0:
+                    below.set_ylabel("validation part (%)")
+                    below.legend(fontsize=7)
+            axes[-1, column].set_xlabel("epoch")
+        figure.suptitle(title, fontsize=10)
+        figure.subplots_adjust(wspace=0.45)
+    return figure

@@ -1,0 +1,1 @@
+"""Post-hoc calibrators: fitted on the held-out validation part, ``logits -> probs``."""

@@ -1,0 +1,60 @@
+"""A temperature for each predicted class."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lt_calib.posthoc.base import Calibrator, minimise
+from lt_calib.posthoc.temperature import LOG_T, best_temperature
+
+
+class ClassTemperature(Calibrator):
+    """softmax(z / T_c) with c = argmax z the predicted class: rare and frequent classes need not share one temperature.
+
+    No prediction changes. The T_c minimise sum_i NLL_i + (strength / 2) sum_c (log T_c - log T)^2, drawn to the one
+    temperature T of all, so that a class predicted for few validation pictures keeps near it, and one predicted for
+    none has it.
+
+    Args:
+        num_classes: K.
+        strength: > 0; as much as that many pictures weigh.
+
+    Attributes:
+        temperatures: (K,) float64, T_c, each in [0.01, 100].
+
+    Shape:
+        (N, K) float -> (N, K) float32.
+
+    Reference:
+        Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, equation 9, for one temperature.
+    """
+
+    temperatures: Tensor
+
+    def __init__(self, num_classes: int, *, strength: float = 10.0) -> None:
+        if strength <= 0:
+            raise ValueError(f"strength {strength} must be > 0")
+        super().__init__(num_classes)
+        self.strength = strength
+        self.register_buffer("temperatures", torch.ones(num_classes, dtype=torch.float64))
+
+    def search(self, logits: Tensor, targets: Tensor) -> None:
+        """Find T, then every T_c."""
+        common = best_temperature(logits, targets).log()
+        predicted = logits.argmax(dim=1)
+
+        def loss(x: Tensor) -> Tensor:
+            fit = F.cross_entropy(logits * torch.exp(-x[predicted])[:, None], targets, reduction="sum")
+            return (fit + self.strength / 2 * (x - common).square().sum()) / len(targets)
+
+        self.temperatures.copy_(minimise(loss, common.repeat(self.num_classes), -LOG_T, LOG_T).exp())
+
+    def probs(self, logits: Tensor) -> Tensor:
+        """Compute softmax(z / T_c)."""
+        return torch.softmax(logits / self.temperatures[logits.argmax(dim=1)][:, None], dim=1)
+
+    def settings(self) -> dict[str, Any]:
+        """Return every T_c."""
+        return {"temperatures": self.temperatures.tolist()}

@@ -1,0 +1,136 @@
+"""What is drawn, not that a file exists."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.colors import to_hex
+
+from lt_calib.figure.accuracy_ece import accuracy_against_ece
+from lt_calib.figure.by_frequency import accuracy_by_frequency
+from lt_calib.figure.class_counts import class_count_bars
+from lt_calib.figure.confusion import confusion, group_confusion
+from lt_calib.figure.pictures import picture_sheet
+from lt_calib.figure.reliability import group_reliability, reliability_curves
+from lt_calib.figure.risk_coverage import risk_coverage_curves
+from lt_calib.figure.smoothing import smoothing_curves
+from lt_calib.figure.style import GROUP_COLOURS, save
+from lt_calib.figure.training import training_curves
+from lt_calib.figure.true_class import true_class_histograms
+from lt_calib.metric.ece import bin_sums
+
+GROUPS = {"head": [0, 1], "medium": [2], "tail": [3, 4]}
+
+
+@pytest.fixture
+def model() -> tuple[torch.Tensor, torch.Tensor]:
+    draws = torch.Generator().manual_seed(0)
+    targets = torch.arange(500) % 5
+    logits = torch.eye(5)[targets] * 2 + torch.randn(500, 5, generator=draws)
+    return torch.softmax(logits, dim=1), targets
+
+
+def test_group_diagrams_bars_are_the_groups_accuracies(model):
+    probs, targets = model
+    figure: Any = group_reliability(probs, targets, {**GROUPS, "tail": []}, "t")
+    for i, classes in enumerate(GROUPS.values()):
+        bars = [bar for bar in figure.axes[i].patches if to_hex(bar.get_facecolor()) == "#0072b2"]
+        if i == 2:
+            assert not bars  # a group without a picture
+            continue
+        rows = torch.isin(targets, torch.tensor(classes))
+        bins = bin_sums(probs[rows], targets[rows])
+        wanted = (bins.correct / bins.count.clamp(min=1)).tolist()
+        assert [bar.get_height() for bar in bars] == pytest.approx(wanted)
+
+
+def test_curves_of_two_models_are_their_gaps(model):
+    probs, targets = model
+    figure: Any = reliability_curves({"a": model, "b": (probs.flip(1), targets)}, "t")
+    line = figure.axes[0].get_lines()[1]
+    bins = bin_sums(probs, targets)
+    kept = bins.count >= 20
+    assert line.get_ydata() == pytest.approx((100 * bins.gap[kept]).tolist())
+    assert line.get_xdata() == pytest.approx((bins.confidence[kept] / bins.count[kept]).tolist())
+    assert len(figure.axes[0].get_lines()) == 3
+
+
+def test_histograms_of_the_true_class(model):
+    figure: Any = true_class_histograms({"stage1": model}, GROUPS, "t")
+    probs, targets = model
+    rows = targets < 2
+    own = probs[rows, targets[rows]].numpy()
+    wanted = 100 * np.histogram(own, 20, (0, 1))[0] / len(own)
+    values, edges, _ = figure.axes[0].patches[0].get_data()
+    assert values == pytest.approx(wanted)
+    assert edges == pytest.approx(np.linspace(0, 1, 21))
+    assert values.sum() == pytest.approx(100)
+
+
+def test_points_by_frequency():
+    table = {"acc": [0.5, None, 0.25], "confidence": [0.75, None, 0.5]}
+    figure: Any = accuracy_by_frequency({"stage1": table}, [100, 10, 1], "t")
+    accuracy, confidence = (c.get_offsets().data.tolist() for c in figure.axes[0].collections[1:])
+    assert accuracy == [[100, 50], [1, 25]]
+    assert confidence == [[100, 75], [1, 50]]
+
+
+def test_class_counts_and_their_groups():
+    figure: Any = class_count_bars([100, 50, 20, 5, 1], GROUPS, "t")
+    bars = figure.axes[0].patches
+    assert [bar.get_height() for bar in bars] == [100, 50, 20, 5, 1]
+    assert to_hex(bars[4].get_facecolor()) == GROUP_COLOURS["tail"].lower()
+
+
+def test_smoothing_curves_end_at_their_factors():
+    figure: Any = smoothing_curves([5, 100, 40], 0.4, 0.1, "linear")
+    lines = {line.get_label(): line for line in figure.axes[0].get_lines()}
+    assert set(lines) == {"concave", "linear (used)", "convex"}
+    for line in lines.values():
+        assert list(line.get_xdata()) == [5, 40, 100]
+        assert line.get_ydata()[[0, -1]] == pytest.approx([0.1, 0.4])
+    assert lines["concave"].get_ydata()[1] > lines["linear (used)"].get_ydata()[1] > lines["convex"].get_ydata()[1]
+
+
+def test_training_curves():
+    rows = [
+        {"stage": s, "epoch": e, "lr": 0.1, "loss": 1 / e, "val_acc": 0.5 if e == 2 else None, "val_ece": 0.1}
+        for s in (1, 2)
+        for e in (1, 2, 3)
+    ]
+    figure: Any = training_curves(rows, "t")
+    assert figure.axes[0].get_lines()[0].get_ydata() == pytest.approx([1, 1 / 2, 1 / 3])
+    below = next(axis for axis in figure.axes if axis.get_ylabel().startswith("validation"))
+    assert [list(line.get_ydata()) for line in below.get_lines()] == [[50], [10]]
+
+
+def test_risk_coverage_ends_at_the_error(model):
+    figure: Any = risk_coverage_curves({"a": model}, "t")
+    line = figure.axes[0].get_lines()[0]
+    error = 100 * float((model[0].argmax(1) != model[1]).double().mean())
+    assert (line.get_xdata()[-1], line.get_ydata()[-1]) == pytest.approx((100, error))
+
+
+def test_confusion_of_groups():
+    probs = torch.eye(5)[torch.tensor([0, 1, 3, 2, 4, 4])]
+    targets = torch.tensor([0, 0, 0, 2, 3, 4])
+    shares, right = confusion(probs, targets, GROUPS)
+    torch.testing.assert_close(shares, torch.tensor([[2 / 3, 0, 1 / 3], [0, 1, 0], [0, 0, 1]]).double())
+    assert right.tolist() == pytest.approx([1 / 3, 1, 1 / 2])
+    texts = [t.get_text() for t in group_confusion({"a": (probs, targets)}, GROUPS, "t").axes[0].texts]
+    assert texts[0] == "66.7\n(33.3 right)"
+
+
+def test_a_sheet_shows_the_pictures_and_their_mixed_labels():
+    images = torch.rand(3, 8, 8, 3)
+    targets = torch.tensor([[1.0, 0.0], [0.25, 0.75], [0.0, 1.0]])
+    figure: Any = picture_sheet(images, targets, ("cat", "dog"), "t")
+    assert np.allclose(figure.axes[1].images[0].get_array(), images[1])
+    assert [axis.texts[0].get_text() for axis in figure.axes[:3]] == ["cat", "dog 0.75\ncat 0.25", "dog"]
+
+
+def test_accuracy_against_ece(tmp_path):
+    figure: Any = accuracy_against_ece({"a": [(0.5, 0.1), (0.6, 0.2)], "b": [(0.7, 0.05)]}, "t")
+    assert figure.axes[0].collections[0].get_offsets().data.tolist() == [[50, 10], [60, 20]]
+    assert [path.suffix for path in save(figure, tmp_path / "figure")] == [".png", ".svg"]

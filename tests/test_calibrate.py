@@ -1,0 +1,105 @@
+import json
+import shutil
+
+import pytest
+import torch
+
+from lt_calib.calibrate import calibrate_folder, load_calibrator
+from lt_calib.errors import InputError
+from lt_calib.results import read_predictions, write_predictions
+from lt_calib.run import run
+from tests.conftest import TINY
+
+RUN = [*TINY, "stage2.max_epochs=1", "+experiment=cutmix_awabs"]
+
+
+@pytest.fixture(scope="module")
+def held_out(tmp_path_factory):
+    from hydra import compose, initialize_config_dir
+
+    from lt_calib.config import conf_dir, register
+
+    folder = tmp_path_factory.mktemp("held_out")
+    register()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        run(compose("config", [*RUN, "dataset.val_per_class=10"]), folder)
+    return folder
+
+
+@pytest.fixture
+def folder(held_out, tmp_path):
+    shutil.copytree(held_out, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def test_a_finished_run_is_calibrated_from_its_validation_logits(folder):
+    before = json.loads((folder / "results.json").read_text())
+    calibrate_folder(folder, ["posthoc=vector"])
+    after = json.loads((folder / "results.json").read_text())
+    assert set(after["calibrated"]) == {"stage1", "stage2"}
+    assert len(after["calibrated"]["stage2"]["parameters"]["weight"]) == 10
+    assert before["calibrated"] is None
+    assert {k: v for k, v in after.items() if k != "calibrated"} == {
+        k: v for k, v in before.items() if k != "calibrated"
+    }
+    calibrator = load_calibrator(folder / "calibrators.ckpt", "stage2", 10)
+    logits, targets = read_predictions(folder / "predictions.npz")["stage2"]["test"]
+    accuracy = float((calibrator(logits).argmax(1) == targets).float().mean())
+    assert accuracy == pytest.approx(after["calibrated"]["stage2"]["test"]["acc"])
+    calibrate_folder(folder, ["posthoc=none"])
+    assert json.loads((folder / "results.json").read_text()) == before
+    assert not (folder / "calibrators.ckpt").exists()
+
+
+def test_the_test_set_decides_nothing(folder, monkeypatch):
+    from lt_calib.posthoc.base import Calibrator
+
+    seen, fit = [], Calibrator.fit
+    monkeypatch.setattr(Calibrator, "fit", lambda self, z, t: (seen.append(z), fit(self, z, t))[1])
+    calibrate_folder(folder, ["posthoc=temperature"])
+    predictions = read_predictions(folder / "predictions.npz")
+    wanted = [predictions[stage]["val"][0] for stage in ("stage1", "stage2")]
+    assert all(torch.equal(a, b) for a, b in zip(seen, wanted, strict=True))
+
+
+def test_a_run_without_a_validation_part_is_refused(composed, tmp_path):
+    with pytest.raises(InputError, match=r"dataset\.val_per_class"):
+        run(composed(*RUN, "posthoc=temperature"), tmp_path)
+    assert not (tmp_path / "stage1.ckpt").exists()  # before anything trained
+
+
+def test_a_finished_run_without_a_validation_part_is_refused(folder):
+    predictions = read_predictions(folder / "predictions.npz")
+    without = {stage: {"test": splits["test"]} for stage, splits in predictions.items()}
+    write_predictions(folder / "predictions.npz", without, [1] * 10)
+    before = (folder / "results.json").read_bytes()
+    with pytest.raises(InputError, match=r"dataset\.val_per_class"):
+        calibrate_folder(folder, ["posthoc=temperature"])
+    assert (folder / "results.json").read_bytes() == before
+
+
+def test_classes_too_small_to_hold_any_out(composed, tmp_path):
+    with pytest.raises(Exception, match="leave class 0 a picture to train on"):
+        run(composed(*RUN, "dataset.val_per_class=500", "posthoc=temperature"), tmp_path)
+
+
+def test_bad_arguments(folder, tmp_path):
+    with pytest.raises(InputError, match=r"only posthoc can be set here"):
+        calibrate_folder(folder, ["posthoc=vector", "seed=1"])
+    with pytest.raises(InputError, match="no finished run"):
+        calibrate_folder(tmp_path, ["posthoc=vector"])
+    with pytest.raises(Exception, match="isotone"):
+        calibrate_folder(folder, ["posthoc=isotone"])
+
+
+def test_a_file_that_would_build_something_else(folder):
+    content = torch.load(calibrated(folder), weights_only=True)
+    content["posthoc"]["_target_"] = "subprocess.run"
+    torch.save(content, folder / "calibrators.ckpt")
+    with pytest.raises(InputError, match="not of lt_calib"):
+        load_calibrator(folder / "calibrators.ckpt", "stage2", 10)
+
+
+def calibrated(folder):
+    calibrate_folder(folder, ["posthoc=temperature"])
+    return folder / "calibrators.ckpt"
