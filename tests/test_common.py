@@ -135,6 +135,21 @@ def test_loss_with_few_and_many_classes(composed, k):
         assert bool(torch.isfinite(loss(torch.randn(1, k), torch.tensor([k - 1]))))  # a batch of one, the rest missing
 
 
+def test_losses_of_several_settings_are_evaluated_at_once(composed):
+    """All that settings decide lies in buffers: a stack of losses is one vmapped call."""
+    logits, targets = torch.randn(2, 12, K), torch.arange(12) % K
+    for name in plugins("loss"):
+        factory = instantiate(node(composed, "loss", name))
+        losses = [factory(counts, prior=None).eval() for counts in (COUNTS, COUNTS[::-1])]
+        _, buffers = torch.func.stack_module_state(losses)
+
+        def one(state, z, loss=losses[0]):
+            return torch.func.functional_call(loss, state, (z, targets))
+
+        together = torch.vmap(one)(buffers, logits)
+        torch.testing.assert_close(together, torch.stack([m(z, targets) for m, z in zip(losses, logits, strict=True)]))
+
+
 # --- augmentations ---
 
 
@@ -173,6 +188,71 @@ def test_augmentation_keeps_shapes_and_rows_of_targets(augment):
             assert float(mixed.detach().min()) >= 0
 
 
+def partnered() -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
+    draws = torch.Generator().manual_seed(1)
+    return *batch(), (torch.randn(12, 3, 32, 32, generator=draws), torch.eye(K)[torch.arange(12) * 5 % K])
+
+
+def set_epoch(augment: Any, epoch: int) -> None:
+    if hasattr(augment, "set_epoch"):
+        augment.set_epoch(epoch)
+
+
+@pytest.mark.parametrize("epoch", [0, 10])
+def test_augmentation_of_a_picture_depends_on_it_and_its_partner_alone(augment, epoch):
+    """What is done to a batch is what is done to each picture: the others may be anything."""
+    set_epoch(augment, epoch)
+    images, targets, (others, labels) = partnered()
+    before = images.clone(), targets.clone(), others.clone(), labels.clone()
+    for seed in range(6):
+        out, mixed = augment(images, targets, torch.Generator().manual_seed(seed), (others, labels))
+        for i in (0, 5, 11):
+            rest = torch.arange(12) != i
+            changed = [x.clone() for x in before]
+            for x in changed:
+                x[rest] = x[rest].flip(0)
+            draws = torch.Generator().manual_seed(seed)
+            alone, label = augment(changed[0], changed[1], draws, (changed[2], changed[3]))
+            assert torch.equal(alone[i], out[i])
+            assert torch.equal(label[i], mixed[i])
+    for x, y in zip((images, targets, others, labels), before, strict=True):
+        assert torch.equal(x, y)  # the partner's batch is left alone too
+
+
+@pytest.mark.parametrize("name", plugins("augment"))
+@pytest.mark.parametrize("k", [2, 1000])
+def test_augmentation_with_few_and_many_classes(composed, name, k):
+    counts = [max(1, 500 // (c + 1)) for c in range(k)]
+    part = instantiate(without(node(composed, "augment", name), "partner"))
+    augment = finish(part, class_counts=counts)
+    images, targets = torch.randn(4, 3, 32, 32), torch.eye(k)[torch.tensor([0, k - 1, 0, k // 2])]
+    _, mixed = augment(images, targets, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(mixed.sum(1), torch.ones(4))
+
+
+def test_augmentation_per_batch_or_per_picture(composed):
+    names = [name for name in plugins("augment") if "per" in node(composed, "augment", name)]
+    assert set(names) >= {"mixup", "cutmix", "cmo", "remix", "cut_thumbnail", "mixed_cut_thumbnail"}
+    for name in names:
+        settings = without(node(composed, "augment", name), "partner")
+        same = torch.randn(1, 3, 32, 32).expand(12, -1, -1, -1), torch.eye(K)[:1].expand(12, -1)
+        partner = torch.randn(1, 3, 32, 32).expand(12, -1, -1, -1), same[1]
+        if "prob" in settings:
+            settings.prob = 1.0
+        kinds = {}
+        for per in ("batch", "picture"):
+            settings.per = per
+            augment = finish(instantiate(settings), class_counts=COUNTS)
+            set_epoch(augment, 10)
+            out, _ = augment(*same, torch.Generator().manual_seed(3), partner)
+            kinds[per] = len({tuple(picture.flatten().tolist()) for picture in out})
+        assert kinds["batch"] == 1, name  # one draw for all
+        assert kinds["picture"] >= 10, name
+        settings.per = "epoch"
+        with pytest.raises(Exception, match="per 'epoch'"):
+            finish(instantiate(settings), class_counts=COUNTS)
+
+
 # --- samplers ---
 
 
@@ -209,6 +289,15 @@ def test_sampler_repeats_its_epochs_and_no_others(make_sampler):
     assert drawn(3) != drawn(3, seed=1)
     assert drawn(3) != drawn(3, stage=2)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("name", plugins("sampler"))
+@pytest.mark.parametrize("counts", [[3, 1], [5, 2, 1], [max(1, 500 // (c + 1)) for c in range(1000)]])
+def test_sampler_with_few_and_many_classes(composed, name, counts):
+    targets = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+    sampler = instantiate(node(composed, "sampler", name))(targets, num_classes=len(counts), seed=0, stage=1)
+    assert len(list(sampler)) == len(targets)
+    assert float(sampler.prior.sum()) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3])

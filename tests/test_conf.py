@@ -42,7 +42,9 @@ def test_an_experiments_file_says_what_it_is(experiment):
         ("augment", "augment"),
         ("loss", "stage1.loss"),
         ("sampler", "stage1.sampler"),
+        ("stage1", "stage1"),
         ("stage2", "stage2"),
+        ("posthoc", "posthoc"),
         ("resample", "resample"),
         ("trainer", "trainer"),
         ("logger", "logger"),
@@ -84,6 +86,31 @@ def test_a_key_that_nothing_reads(composed, override, named):
         check_keys(cfg)
 
 
+def test_a_runs_path_can_be_a_value_on_the_command_line(composed):
+    from lt_calib.config import _changed
+
+    overrides = OmegaConf.create(["stage1.max_epochs=1", "loss@stage1.loss=focal", "dataset.groups=[1, 2]", "seed=3"])
+    folder = f"outputs/digits_lt_if10/ce/seed3{_changed(overrides)}"  # type: ignore[arg-type]
+    assert folder == "outputs/digits_lt_if10/ce/seed3_dataset.groups-1-2-_loss@stage1.loss-focal_stage1.max_epochs-1"
+    assert composed(f"stage1.ckpt_path={folder}/stage1.ckpt").stage1.ckpt_path == f"{folder}/stage1.ckpt"
+
+
+@pytest.mark.parametrize(("override", "named"), [("seed=-1", "seed=-1"), ("stage1.max_epochs=1.5", "max_epochs 1.5")])
+def test_numbers_out_of_range(composed, tmp_path, override, named):
+    from lt_calib.run import run
+
+    with pytest.raises(Exception, match=named):
+        run(composed("dataset=digits_lt", override), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_folder_of_the_data_comes_from_the_environment(composed, monkeypatch):
+    monkeypatch.delenv("LT_CALIB_DATA", raising=False)
+    assert composed().dataset.root == "data"
+    monkeypatch.setenv("LT_CALIB_DATA", "elsewhere")
+    assert composed().dataset.root == "elsewhere"
+
+
 def test_a_typo_inside_stage2_none(composed):
     with pytest.raises(InputError, match=r"stage2\.epochs"):
         check_keys(composed("+stage2.epochs=3"))
@@ -103,8 +130,9 @@ def test_unlisted_factors_take_the_nearest_on_a_log_scale(composed):
     assert nearest_factor([10, 1000], 100) == 1000
     cfg = composed("dataset=cifar10_lt", "dataset.if=60", "+experiment=cutmix_awabs")
     assert (cfg.stage2.loss.eps_head, cfg.stage2.lr_factor) == (0.2, 0.2)
-    with pytest.raises(InputError, match=r"dataset.if=0.5"):
-        nearest_factor([10], 0.5)
+    for bad in (0.5, float("nan"), float("inf"), "foo", None, True):
+        with pytest.raises(InputError, match=rf"dataset.if={bad} must be"):
+            nearest_factor([10], bad)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -127,6 +155,61 @@ def test_published_settings_are_the_defaults(composed, dataset, factor, wanted):
     assert (cfg.stage1.max_epochs, cfg.stage1.lr, cfg.stage1.weight_decay) == (200, 0.1, 5e-4)
     assert (two.max_epochs, two.lr, two.weight_decay, cfg.dataset.batch_size) == (10, 0.1, 2e-4, 128)
     assert cfg.dataset.val_per_class == 0
+
+
+DEFAULTS = {  # of the methods, from the papers and their authors' code: experiment -> key -> value
+    "cutout_awabs": {"augment.size": 16, "augment.prob": 1.0, "stage2.loss.form": "concave"},
+    "cutmix_awabs": {"augment.alpha": 1.0, "augment.prob": 1.0, "stage2.loss.target_space": "test"},
+    "cut_thumbnail_awabs": {"augment.size": 16, "augment.prob": 0.8, "augment.per": "batch"},
+    "mixed_cut_thumbnail_awabs": {"augment.size": 16, "augment.prob": 0.8, "augment.weight": 0.75},
+    "mixup": {"augment.alpha": 1.0, "augment.prob": 1.0},
+    "remix_drw": {"augment.alpha": 1.0, "augment.kappa": 3.0, "augment.tau": 0.5, "stage1.loss.start": 0.8},
+    "cmo": {"augment.alpha": 1.0, "augment.prob": 0.5, "augment.partner._target_": "ClassBalanced"},
+    "unimix": {"augment.alpha": 0.8, "augment.partner.tau": -0.5, "augment.partner._target_": "Power"},
+    "bbn": {"augment.partner._target_": "Reverse", "model.backbone._target_": "BBN"},
+    "weighted_ce": {"stage1.loss.gamma": 1.0},
+    "focal": {"stage1.loss.gamma": 2.0},
+    "cbce": {"stage1.loss.beta": 0.9999},
+    "ldam": {"stage1.loss.max_margin": 0.5, "stage1.loss.scale": 30.0, "model.classifier._target_": "Cosine"},
+    "ldam_drw": {"stage1.loss.start": 0.8, "stage1.loss.beta": 0.9999, "stage1.loss.loss._target_": "LDAM"},
+    "lade": {"stage1.loss.alpha": 0.1, "stage1.loss.lam": 0.01},
+    "dynamic_balanced_softmax": {"stage1.loss.momentum": 0.99},
+    "logit_adjustment": {"stage2.classifier.tau": 1.0, "stage2.max_epochs": 0},
+    "tau_norm": {"stage2.classifier.tau": None, "stage2.max_epochs": 0},
+    "ncm": {"stage2.classifier.temperature": None, "stage2.max_epochs": 0},
+    "crt": {
+        "stage2.shift_bn": True, "stage2.max_epochs": 10, "stage2.sampler._target_": "ClassBalanced",
+        "stage2.loss._target_": "CrossEntropy", "stage2.classifier._target_": "CRT",
+    },
+    "lws": {"stage2.shift_bn": False, "stage2.max_epochs": 5, "stage2.sampler._target_": "ClassBalanced"},
+    "mixup_lws_shifted_bn": {"stage2.shift_bn": True, "augment._target_": "Mixup"},
+    "mislas": {
+        "stage2.loss.spread": "all", "stage2.sampler._target_": "ClassBalanced", "augment._target_": "Mixup",
+        "stage1.loss._target_": "CrossEntropy",
+    },
+    "cutmix_las_class_balanced": {"stage2.loss.spread": "others", "stage2.sampler._target_": "ClassBalanced"},
+    "effective_number_sampling": {"stage1.sampler.beta": 0.9999},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("experiment", DEFAULTS)
+def test_the_methods_defaults(composed, experiment):
+    cfg = composed("dataset=cifar10_lt", f"+experiment={experiment}")
+    found = {key: OmegaConf.select(cfg, key) for key in DEFAULTS[experiment]}
+    named = {key: value.split(".")[-1] if key.endswith("_target_") else value for key, value in found.items()}
+    assert named == DEFAULTS[experiment]
+
+
+def test_defaults_that_differ_on_cifar_100(composed):
+    assert composed("dataset=cifar100_lt", "+experiment=cutout_awabs").augment.size == 8
+    assert composed("dataset=cifar100_lt", "+experiment=unimix").augment.partner.tau == -0.1
+
+
+def test_the_authors_recipes(composed):
+    cao, bbn, lade = (composed(f"stage1={name}").stage1 for name in ("cao", "bbn", "lade"))
+    assert (cao.weight_decay, cao.schedule.gamma, list(cao.schedule.milestones)) == (2e-4, 0.01, [0.8, 0.9])
+    assert (bbn.nesterov, bbn.weight_decay, list(bbn.schedule.milestones)) == (True, 2e-4, [0.6, 0.8])
+    assert (lade.lr, lade.weight_decay, lade.schedule.gamma) == (0.2, 5e-4, 0.01)
 
 
 def test_differing_keys():

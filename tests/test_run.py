@@ -114,9 +114,9 @@ def logits(folder: Path, name: str = "stage2_test_logits") -> np.ndarray:
 
 
 def test_seeds(tmp_path, composed):
-    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        np.random.seed(len(name))
-        torch.manual_seed(99)
+    for i, (name, seed) in enumerate((("a", 0), ("b", 0), ("c", 1))):
+        np.random.seed(i)  # what the process drew before must not matter
+        torch.manual_seed(i)
         run(composed(*SHORT, f"seed={seed}"), tmp_path / name)
     assert np.array_equal(logits(tmp_path / "a"), logits(tmp_path / "b"))
     assert not np.array_equal(logits(tmp_path / "a"), logits(tmp_path / "c"))
@@ -131,6 +131,55 @@ def test_a_finished_stage_1_is_taken(finished, composed, tmp_path):
     assert (results["stage1"]["epochs"], results["stage2"]["epochs"]) == (1, 0)
     run(composed(*SHORT, val, given), tmp_path / "second")
     assert np.array_equal(logits(tmp_path / "second"), logits(finished))
+
+
+def test_a_run_that_was_killed_after_stage_1_goes_on_with_stage_2(composed, tmp_path, monkeypatch):
+    from lt_calib.stage.classifier import ClassifierModule
+    from lt_calib.stage.representation import RepresentationModule
+
+    monkeypatch.setattr(ClassifierModule, "training_step", lambda *a: pytest.fail("killed"))
+    with pytest.raises(pytest.fail.Exception, match="killed"):
+        run(composed(*SHORT), tmp_path)
+    monkeypatch.undo()
+    monkeypatch.setattr(RepresentationModule, "training_step", lambda *a: pytest.fail("trained again"))
+    rows = []
+    monkeypatch.setattr("lt_calib.logger.none.NoLogger.log_epoch", lambda self, row: rows.append(row["stage"]))
+    results = run(composed(*SHORT), tmp_path)
+    assert (results["stage1"]["epochs"], results["stage2"]["epochs"]) == (1, 1)
+    assert rows == [1, 2]  # the logger gets stage 1's history too
+
+
+def test_a_refused_command_leaves_a_finished_run_as_it_was(finished, monkeypatch):
+    from lt_calib.run import job
+
+    class Runtime:
+        output_dir = str(finished)
+
+    class Conf:
+        runtime, mode = Runtime, None
+
+    before = {p: p.read_bytes() for p in finished.rglob("*") if p.is_file()}
+    monkeypatch.setattr("lt_calib.run.HydraConfig.get", lambda: Conf)
+    monkeypatch.setattr("lt_calib.run.run", lambda cfg, folder: (_ for _ in ()).throw(InputError("other settings")))
+    with pytest.raises(Exception, match="other settings"):
+        job(None)  # type: ignore[arg-type]
+    assert {p: p.read_bytes() for p in finished.rglob("*") if p.is_file()} == before
+
+
+def test_a_run_that_is_told_to_end_says_so_by_its_exit_code(tmp_path, monkeypatch):
+    from lt_calib.run import job
+
+    class Runtime:
+        output_dir = str(tmp_path)
+
+    class Conf:
+        runtime, mode = Runtime, None
+
+    monkeypatch.setattr("lt_calib.run.HydraConfig.get", lambda: Conf)
+    monkeypatch.setattr("lt_calib.run.run", lambda cfg, folder: (_ for _ in ()).throw(SystemExit))
+    with pytest.raises(SystemExit) as stop:
+        job(None)  # type: ignore[arg-type]
+    assert stop.value.code == 143
 
 
 def test_one_stage(composed, tmp_path):
@@ -172,7 +221,7 @@ def test_multirun_with_a_job_that_fails(tmp_path):
         "stage2.max_epochs=1", cwd=tmp_path,
     )  # fmt: skip
     folders = {str(p.parent.relative_to(tmp_path)) for p in tmp_path.rglob("results.json")}
-    end = "seed0_stage1.max_epochs=1_stage2.max_epochs=1"
+    end = "seed0_stage1.max_epochs-1_stage2.max_epochs-1"
     assert folders == {f"outputs/digits_lt_if10/{name}/{end}" for name in ("cutout_awabs", "cutmix_awabs")}
     failed = {str(p.parent.relative_to(tmp_path)) for p in tmp_path.rglob("error.txt")}
     assert failed == {f"outputs/digits_lt_if1000/{name}/{end}" for name in ("cutout_awabs", "cutmix_awabs")}

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -88,13 +89,63 @@ def test_a_wrapped_loss_does_not_escape_the_check_of_its_prior(composed):
 
 
 def test_logit_adjustment_after_balanced_softmax_corrects_twice_and_is_refused(composed):
-    overrides = ["dataset=digits_lt", "+experiment=logit_adjustment", "loss@stage1.loss=balanced_softmax"]
-    cfg = resolved(composed(*overrides))
-    data = build.build_data(cfg)
-    with pytest.raises(InputError, match="twice"):
-        build.check_stage2(cfg, data, *build.build_network(cfg, 10))
+    overrides = ["dataset=digits_lt", "+experiment=logit_adjustment"]
+    data = build.build_data(resolved(composed(*overrides)))
+    for loss in ("balanced_softmax", "dynamic_balanced_softmax", "lade", "drw", "class_balanced"):
+        cfg = resolved(composed(*overrides, f"loss@stage1.loss={loss}"))
+        with pytest.raises(InputError, match="twice"):
+            build.check_stage2(cfg, data, *build.build_network(cfg, 10))
+    overrides = [*overrides, "loss@stage1.loss=balanced_softmax"]
     meant = resolved(composed(*overrides, "allow_double_correction=true"))
     build.check_stage2(meant, data, *build.build_network(meant, 10))
+
+
+def test_logit_adjustment_takes_the_frequencies_that_stage_1_drew(composed):
+    overrides = ["dataset=digits_lt", "+experiment=logit_adjustment"]
+    cfg = resolved(composed(*overrides))
+    data = build.build_data(cfg)
+    new: Any = build.build_stage2(cfg, data, *build.build_network(cfg, 10))[0].classifier
+    n = torch.tensor(data.class_counts, dtype=torch.float64)
+    torch.testing.assert_close(new.adjustment, (n / n.sum()).log().float())
+    changing = resolved(composed(*overrides, "sampler@stage1.sampler=progressively_balanced"))
+    with pytest.raises(InputError, match="changes its frequencies"):
+        build.check_stage2(changing, data, *build.build_network(changing, 10))
+
+
+@pytest.mark.parametrize("experiment", ["tau_norm", "ncm", "logit_adjustment", "crt"])
+def test_a_classifier_without_training_never_sees_the_test_set(composed, monkeypatch, experiment):
+    from lt_calib.dataset.datamodule import LongTailedDataModule
+
+    asked, eval_loader = set(), LongTailedDataModule.eval_loader
+    monkeypatch.setattr(
+        LongTailedDataModule, "eval_loader", lambda self, split: (asked.add(split), eval_loader(self, split))[1]
+    )
+    cfg = resolved(composed(*TINY, f"+experiment={experiment}", "dataset.val_per_class=5"))
+    data = build.build_data(cfg)
+    build.build_stage2(cfg, data, *build.build_network(cfg, 10))
+    assert asked == {"tau_norm": {"val"}, "ncm": {"train", "val"}}.get(experiment, set())
+
+
+@pytest.mark.parametrize(
+    ("experiment", "frequencies"),
+    [("cmo", lambda n: n**0), ("unimix", lambda n: n**0.5), ("bbn", lambda n: 1 / n)],
+)
+def test_partners_come_from_their_own_sampler(composed, experiment, frequencies):
+    cfg = resolved(composed("dataset=digits_lt", f"+experiment={experiment}"))
+    data = build.build_data(cfg)
+    data.draw_with(build.build_sampler_and_loss(cfg, data, 1)[0], build.build_augment(cfg, data)[1])
+    drawn = torch.zeros(2, 10, dtype=torch.float64)
+    loader = data.train_dataloader()
+    for epoch in range(20):
+        loader.set_epoch(epoch)
+        for _, targets, _, partners in loader:
+            drawn[0] += torch.bincount(targets, minlength=10)
+            drawn[1] += torch.bincount(partners, minlength=10)
+    n = torch.tensor(data.class_counts, dtype=torch.float64)
+    assert torch.equal(drawn[0] / 20, n)
+    wanted = frequencies(n) / frequencies(n).sum()
+    error = (wanted * (1 - wanted) / drawn[1].sum()).sqrt()
+    assert bool(((drawn[1] / drawn[1].sum() - wanted).abs() < 5 * error).all())
 
 
 def test_the_data_set_does_not_reseed_the_global_generators(composed):
@@ -133,7 +184,10 @@ def test_cutout_is_not_applied_to_the_batch_as_if_it_were_a_picture():
 
 def test_ece_has_15_bins_everywhere_and_files_have_fractions(composed, tmp_path):
     results = run(composed(*TINY), tmp_path)
-    assert composed().metric.ece.n_bins == composed().metric.mce.n_bins == 15
+    metrics = composed().metric
+    binned = {"ece", "ece_floor", "ece_debiased", "mce", "rmsce", "ace", "cece", "brier_split"}
+    found = {name: metrics[name].n_bins for name in metrics if "n_bins" in metrics[name]}
+    assert found == dict.fromkeys(binned, 15)
     written = json.loads((tmp_path / "results.json").read_text())["stage1"]["test"]
     assert all(0 <= written[key] <= 1 for key in written if key.startswith(("acc", "ece", "mce")))
     assert written == results["stage1"]["test"]

@@ -73,17 +73,22 @@ def build_sampler_and_loss(cfg: DictConfig, data: LongTailedDataModule, stage: i
     node = cfg[f"stage{stage}"]
     targets = data.splits["train"][1]
     sampler = instantiate(node.sampler)(targets, num_classes=data.num_classes, seed=cfg.seed, stage=stage)
-    sampler.set_epoch(max(0, node.max_epochs - 1))
-    last = sampler.prior
-    sampler.set_epoch(0)
     asked = asked_prior(node.loss)
-    if asked is not None and not torch.allclose(last, sampler.prior):
+    if asked is not None and fixed_prior(sampler, node.max_epochs) is None:
         raise InputError(
             f"stage{stage}: the sampler's class frequencies change over the epochs, and the loss corrects for fixed "
             "ones; take loss dynamic_balanced_softmax, or another sampler"
         )
     prior = resolve_prior(asked or "sampler", sampler.prior, data.class_counts, cfg.allow_double_correction)
     return sampler, instantiate(node.loss)(data.class_counts, prior=prior)
+
+
+def fixed_prior(sampler: EpochSampler, max_epochs: int) -> Tensor | None:
+    """Return the class frequencies that a sampler draws, None where the last epoch's are not the first's."""
+    sampler.set_epoch(max(0, max_epochs - 1))
+    last = sampler.prior
+    sampler.set_epoch(0)
+    return last if torch.allclose(last, sampler.prior) else None
 
 
 def asked_prior(node: DictConfig) -> str | None:
@@ -106,12 +111,14 @@ def build_stage2(
     def features(split: str) -> Any:
         return lambda: features_of(build_trainer(cfg, 0, []), backbone, data, split)
 
+    sampler1, loss1 = build_sampler_and_loss(cfg, data, 1)
+    corrects = any(getattr(part, "corrects", False) for part in loss1.modules())
     new = finish(
         instantiate(cfg.stage2.classifier),
         classifier,
         num_classes=data.num_classes,
-        prior=build_sampler_and_loss(cfg, data, 1)[0].prior,
-        corrected=asked_prior(cfg.stage1.loss) is not None and not cfg.allow_double_correction,
+        prior=fixed_prior(sampler1, cfg.stage1.max_epochs),
+        corrected=corrects and not cfg.allow_double_correction,
         train_features=features("train"),
         val_features=features("val") if "val" in data.splits else None,
     )

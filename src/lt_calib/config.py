@@ -37,7 +37,7 @@ WITHOUT_TARGET = {
     "augment": set(),
     "resample": set(),
     "posthoc": set(),
-    "dataset.recipe": {"stage1_epochs", "stage1_lr", "stage2_epochs", "cutout_size", "stage2"},
+    "dataset.recipe": {"stage1_epochs", "stage1_lr", "stage2_epochs", "cutout_size", "unimix_tau", "stage2"},
 }
 
 
@@ -85,8 +85,12 @@ def register() -> None:
 
 def nearest_factor(listed: list[float], imbalance_factor: float) -> float:
     """Return the listed imbalance factor that is nearest on a log scale; of two equally near, the larger."""
-    if not (math.isfinite(imbalance_factor) and imbalance_factor >= 1):
-        raise InputError(f"dataset.if={imbalance_factor} must be a finite number >= 1 (n_max / n_min)")
+    number = isinstance(imbalance_factor, int | float) and not isinstance(imbalance_factor, bool)
+    if not (number and math.isfinite(imbalance_factor) and imbalance_factor >= 1):
+        raise InputError(
+            f"dataset.if={imbalance_factor} must be a finite number >= 1: n_max / n_min, so that 100 means that the "
+            "largest class has 100 times the pictures of the smallest"
+        )
     return min(sorted(listed, reverse=True), key=lambda f: abs(math.log(f) - math.log(imbalance_factor)))
 
 
@@ -97,10 +101,13 @@ def _recipe(key: str, *, _root_: DictConfig) -> Any:
 
 
 def _changed(overrides: ListConfig) -> str:
-    """``${changed:...}``: the command line's overrides as a part of a folder's name."""
+    """``${changed:...}``: the command line's overrides as a part of a folder's name.
+
+    Without ``=`` and ``,``, so that the folder's path can be a value on the command line: ``stage1.ckpt_path=...``.
+    """
     kept = [o for o in overrides if o.lstrip("+~").split("=")[0] not in NOT_IN_FOLDER]
     kept = [o for o in kept if not o.startswith("logger.")]
-    text = "".join("_" + re.sub(r"[^\w.=,+@-]+", "-", o) for o in sorted(kept))
+    text = "".join("_" + re.sub(r"[^\w.+@-]+", "-", o) for o in sorted(kept))
     if len(text) > MAX_FOLDER:
         text = f"{text[:MAX_FOLDER]}_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
     return text
@@ -113,6 +120,8 @@ def check_keys(cfg: DictConfig) -> None:
         InputError: names the key, and the nearest one there is.
     """
     _refuse(cfg, {f.name for f in fields(Config)}, "")
+    if cfg.seed < 0:
+        raise InputError(f"seed={cfg.seed} must be >= 0")
     _check(cfg, "")
 
 

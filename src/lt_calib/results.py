@@ -94,7 +94,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def write_history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write history.csv, a row an epoch of both stages."""
-    columns = list(dict.fromkeys(key for row in rows for key in row))
+    columns = list(dict.fromkeys(key for row in rows for key in row)) or ["stage", "epoch"]
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()

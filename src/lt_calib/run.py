@@ -6,6 +6,7 @@
 import json
 import logging
 import os
+import signal
 import traceback
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     refuse_other_settings(folder, cfg)
     done = folder / "results.json"
     if done.exists():
-        log.info("%s is finished already.", folder)
+        log.info("%s is finished already: nothing is trained, drawn or logged again.", folder)
         results = json.loads(done.read_text())
         show(folder, results)
         return results
@@ -93,7 +94,8 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
             loss = cfg.stage2.loss if two_stages else cfg.stage1.loss
             figures = draw_figures(folder / "figures", results, predictions, history, loss, sheet)
         results = add_calibrated(folder, results, cfg.posthoc, predictions, metrics)
-        logger.log_results(results, figures)
+        ckpts = {"stage1": ckpt_path, "stage2": folder / "stage2.ckpt"}
+        logger.log_results(results, figures, {stage: ckpts[stage] for stage in fits})
         exit_code = 0
     finally:
         logger.finish(exit_code)
@@ -143,6 +145,8 @@ def fit_or_load(
     given = module.stage == 1 and cfg.stage1.ckpt_path is not None
     if given or ckpt_path.exists():
         about = load_stage(ckpt_path, module.backbone, module.classifier, data.facts)
+        for row in about["history"]:
+            logger.log_epoch(row)
         log.info("Stage %d is taken from %s (%d epochs).", module.stage, ckpt_path, about["epochs"])
         return about
 
@@ -185,8 +189,12 @@ def job(cfg: DictConfig) -> None:
     error_file.unlink(missing_ok=True)
     try:
         run(cfg, folder)
+    except SystemExit as stop:  # Lightning's, when the process is told to end
+        log.error("%s was told to end (SIGTERM); the same command goes on from its last finished stage.", folder)
+        raise SystemExit(128 + signal.SIGTERM) from stop
     except Exception as error:
-        error_file.write_text(traceback.format_exc())
+        if not (folder / "results.json").exists():  # a refused command leaves a finished run as it was
+            error_file.write_text(traceback.format_exc())
         log.debug("The job failed.", exc_info=True)
         cause: BaseException = error
         while isinstance(cause, CompactHydraException) and cause.__cause__ is not None:

@@ -41,6 +41,17 @@ def test_the_rarer_class_gets_the_label():
     assert 0 < float(targets[1, 3]) < 0.3
 
 
+def test_equal_counts_are_mixup_and_alpha_zero_changes_nothing():
+    images, targets = torch.rand(8, 3, 2, 2), torch.eye(4)[torch.arange(8) % 4]
+    partner = images.flip(0), targets.flip(0)
+    _, mixed = Remix([5] * 4)(images, targets, torch.Generator().manual_seed(1), partner)
+    lam = float(beta(1.0, (), torch.Generator().manual_seed(1)))
+    torch.testing.assert_close(mixed, lam * targets + (1 - lam) * partner[1])
+    out, same = Remix(COUNTS, alpha=0.0)(images, targets, torch.Generator().manual_seed(1), partner)
+    assert torch.equal(out, images)
+    assert torch.equal(same, targets)
+
+
 def test_tau_zero_is_mixup():
     images, targets = torch.rand(8, 3, 2, 2), torch.eye(4)[torch.arange(8) % 4]
     partner = images.flip(0), targets.flip(0)

@@ -17,6 +17,14 @@ def test_each_pair_by_its_definition():
     torch.testing.assert_close(targets, lam[:, None] * own + (1 - lam[:, None]) * other)
 
 
+def test_equal_counts_shift_lam_by_a_half():
+    own = torch.eye(2)[[0, 1, 0, 1]]
+    lam = (beta(0.8, (4,), torch.Generator().manual_seed(3)) + 0.5) % 1
+    partner = torch.zeros(4, 3, 2, 2), own.flip(0)
+    out, _ = UniMix([7, 7])(torch.ones(4, 3, 2, 2), own, torch.Generator().manual_seed(3), partner)
+    torch.testing.assert_close(out[:, 0, 0, 0], lam)
+
+
 def test_alpha():
     with pytest.raises(ValueError, match="alpha 0"):
         UniMix(COUNTS, alpha=0)

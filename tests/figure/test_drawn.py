@@ -35,7 +35,7 @@ def test_group_diagrams_bars_are_the_groups_accuracies(model):
     probs, targets = model
     figure: Any = group_reliability(probs, targets, {**GROUPS, "tail": []}, "t")
     for i, classes in enumerate(GROUPS.values()):
-        bars = [bar for bar in figure.axes[i].patches if to_hex(bar.get_facecolor()) == "#0072b2"]
+        bars = [bar for bar in figure.axes[i].patches if to_hex(bar.get_facecolor()) == "#80b9d9"]
         if i == 2:
             assert not bars  # a group without a picture
             continue

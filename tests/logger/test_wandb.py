@@ -1,39 +1,134 @@
+import hashlib
+import json
+import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 
 from lt_calib.errors import InputError
 from lt_calib.logger.wandb import WandbLogger
 
 CONFIG = {"name": "n", "seed": 0, "dataset": {"name": "digits_lt", "if": 10}}
+STAGE = {"test": {"acc": 0.5, "acc_tail": None}, "test_per_class": {"count": [5, 5], "acc": [0.25, 0.75]}}
+RESULTS: dict[str, Any] = {
+    "name": "n", "dataset": {"class_counts": [10, 1]}, "stage1": STAGE, "stage2": STAGE,
+    "calibrated": {"stage1": {"test": {"nll": 1.25}}, "stage2": {"test": {"nll": 1.5}}},
+}  # fmt: skip
 
 
 @pytest.fixture
 def no_account(monkeypatch, tmp_path):
-    for name in ("WANDB_API_KEY", "WANDB_MODE"):
+    for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr("builtins.input", lambda *a: pytest.fail("prompted"))
+
+
+def inspect(folder: Path) -> dict[str, Any]:
+    """What wandb itself reads back from an offline run."""
+    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--summary", "--json", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 @pytest.mark.usefixtures("no_account")
-def test_without_an_account_it_is_offline_and_says_how_to_upload(tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr("builtins.input", lambda *a: pytest.fail("prompted"))
+def test_without_an_account_it_is_offline_and_everything_is_there(tmp_path, caplog):
+    folder = tmp_path / "run"
     with caplog.at_level("INFO", "lt_calib"):
-        logger = WandbLogger(config=CONFIG, folder=tmp_path / "run", group="g", tags=["a"])
+        logger = WandbLogger(config=CONFIG, folder=folder, group="g", tags=["a"])
     assert "wandb sync" in caplog.text
-    logger.log_epoch({"stage": 1, "epoch": 1, "loss": 2.0, "val_acc": 0.5})
-    picture = tmp_path / "figure.png"
+    for epoch, loss, acc in ((1, 1.0, 0.75), (2, 2.0, 0.5)):
+        logger.log_epoch({"stage": 1, "epoch": epoch, "loss": loss, "val_acc": acc})
+    picture, checkpoint = tmp_path / "figure.png", tmp_path / "stage1.ckpt"
     Image.new("RGB", (4, 4)).save(picture)
-    logger.log_results({"stage1": {"test": {"acc": 0.5, "acc_tail": None}}, "stage2": None}, [picture])
+    torch.save({}, checkpoint)
+    logger.log_results(RESULTS, [picture], {"stage1": checkpoint, "stage2": checkpoint})
     logger.finish(0)
-    folder = Path(caplog.text.split("wandb sync ")[1].strip())
-    content = next(folder.glob("*.wandb")).read_bytes()
-    for key in (b"stage1/loss", b"stage1/val/acc", b"stage1/test/acc", b"figures/figure"):
-        assert key in content
-    assert b"acc_tail" not in content
+    where = Path(caplog.text.split("wandb sync ")[1].strip())
+    found = inspect(where)
+    summary = found["summary"]
+    assert summary["stage1/loss"] == {"last": 2, "min": 1}
+    assert summary["stage1/val/acc"] == {"last": 0.5, "max": 0.75}
+    assert summary["stage1/test/acc"] == 0.5
+    assert summary["stage2/calibrated/nll"] == 1.5
+    assert "stage1/test/acc_tail" not in summary
+    assert (summary["stage2/classes"]["nrows"], summary["stage2/classes"]["ncols"]) == (2, 4)
+    assert summary["figures/figure"]["_type"] == "image-file"
+    assert found["config"]["stage1_checkpoint"]["sha256"] == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    content = next(where.glob("*.wandb")).read_bytes()
+    assert b"n-stage1-" in content
+    assert b"n-stage2-" in content
+
+
+@pytest.mark.usefixtures("no_account")
+def test_a_job_that_is_started_again_goes_on_in_its_own_run(tmp_path):
+    ids = []
+    for folder in ("a", "a", "b"):
+        logger = WandbLogger(config=CONFIG, folder=tmp_path / folder, group="g", tags=[])
+        ids.append(logger._run.id)
+        logger.finish(1)
+    assert ids[0] == ids[1] != ids[2]
+
+
+class Fake:
+    """In place of wandb: what init is asked for."""
+
+    class errors:
+        class CommError(Exception): ...
+
+        class UsageError(Exception): ...
+
+    class util:
+        @staticmethod
+        def generate_id() -> str:
+            return "abc"
+
+    def __init__(self, fails: bool = False) -> None:
+        self.asked: list[dict[str, Any]] = []
+        self.fails = fails
+        self.dir = "offline-run/files"
+
+    def Settings(self, **kwargs: Any) -> dict[str, Any]:
+        return kwargs
+
+    def init(self, **kwargs: Any) -> Any:
+        self.asked.append(kwargs)
+        if self.fails and kwargs["mode"] == "online":
+            raise self.errors.CommError("no answer\nmore")
+        return self
+
+    def define_metric(self, *args: Any, **kwargs: Any) -> None: ...
+
+
+@pytest.mark.usefixtures("no_account")
+@pytest.mark.parametrize(
+    ("environment", "fails", "modes"),
+    [
+        ({}, False, ["offline"]),
+        ({"WANDB_API_KEY": "k"}, False, ["online"]),
+        ({"WANDB_API_KEY": "k"}, True, ["online", "offline"]),
+        ({"WANDB_API_KEY": "k", "WANDB_MODE": "offline"}, False, ["offline"]),
+        ({"WANDB_MODE": "disabled"}, False, ["disabled"]),
+    ],
+)
+def test_how_it_starts(tmp_path, monkeypatch, caplog, environment, fails, modes):
+    fake = Fake(fails)
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with caplog.at_level("INFO", "lt_calib"):
+        WandbLogger(config=CONFIG, folder=tmp_path, group="g", tags=["t"])
+    assert [asked["mode"] for asked in fake.asked] == modes
+    assert fake.asked[-1]["group"] == "g"
+    assert fake.asked[-1]["tags"] == ["t"]
+    assert fake.asked[-1]["settings"]["init_timeout"] == 20
+    assert ("W&B does not answer (no answer)" in caplog.text) == fails
 
 
 def test_not_installed(monkeypatch, tmp_path):

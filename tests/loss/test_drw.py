@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 
@@ -29,6 +31,21 @@ def test_weights_are_a_weighted_mean_and_not_multiplied_into_a_mean():
     torch.testing.assert_close(
         loss(logits, targets), torch.nn.functional.cross_entropy(logits, targets, weight=weights)
     )
+
+
+def test_beta_zero_is_the_plain_loss_in_every_epoch():
+    logits, targets = torch.randn(12, 3), torch.arange(12) % 3
+    loss = DRW(COUNTS, loss=CrossEntropy, max_epochs=10, beta=0.0)
+    loss.set_epoch(9)
+    torch.testing.assert_close(loss(logits, targets), CrossEntropy(COUNTS)(logits, targets))
+
+
+def test_a_loss_that_sets_its_weights_itself_is_refused():
+    def wrapped(counts: Any, prior: Any) -> Any:
+        return DRW(counts, loss=CrossEntropy, max_epochs=10, prior=prior)
+
+    with pytest.raises(ValueError, match="DRW sets its class weights itself"):
+        DRW(COUNTS, loss=wrapped, max_epochs=10)
 
 
 def test_bad_start():

@@ -47,8 +47,8 @@ def test_tau_norm(linear):
 
 
 def test_tau_is_chosen_on_the_validation_part_only(linear):
-    with pytest.raises(InputError, match="val_per_class"):
-        TauNorm(linear, val_features=None, tau=None)
+    without = TauNorm(linear, val_features=None, tau=None)
+    torch.testing.assert_close(without.weight.norm(dim=1), torch.ones(3))  # tau 1
     direction = F.normalize(linear.weight.detach())
     labels = (FEATURES @ direction.T).argmax(1)  # what tau = 1 predicts
     chosen = TauNorm(linear, val_features=lambda: (FEATURES, labels), tau=None)
@@ -62,8 +62,8 @@ def test_ncm(linear):
     ncm = NearestClassMean(linear, train_features=train, num_classes=3, val_features=None)
     means = torch.stack([FEATURES[c == TARGETS].mean(0) for c in range(3)])
     torch.testing.assert_close(ncm(FEATURES), -torch.cdist(FEATURES, means).square(), rtol=1e-3, atol=1e-3)
-    with pytest.raises(InputError, match="val_per_class"):
-        NearestClassMean(linear, train_features=train, num_classes=3, val_features=None, temperature=None)
+    with pytest.raises(ValueError, match="class 3 has no training picture"):
+        NearestClassMean(linear, train_features=train, num_classes=4, val_features=None)
     fitted = NearestClassMean(linear, train_features=train, num_classes=3, val_features=train, temperature=None)
     losses = [F.cross_entropy(ncm(FEATURES) / t, TARGETS) for t in (fitted.temperature, 1.0, 100.0, 0.01)]
     assert losses[0] == min(losses)
@@ -76,6 +76,9 @@ def test_logit_adjustment(linear):
     assert torch.equal(LogitAdjusted(linear, prior=pi, tau=0.0)(FEATURES), linear(FEATURES))
     with pytest.raises(InputError, match="twice"):
         LogitAdjusted(linear, prior=pi, corrected=True)
+    for prior in (None, torch.tensor([0.5, 0.5, 0.0])):
+        with pytest.raises(InputError, match="frequency > 0"):
+            LogitAdjusted(linear, prior=prior)
 
 
 def test_tau_norm_and_crt_on_a_cosine_classifier():

@@ -16,7 +16,8 @@ class CMO(CutMix):
         first: Epochs at the start without it, as a fraction of E (4 of 200 in the first epochs).
         last: Epochs at the end without it, as a fraction of E (3 of 200).
         alpha: Of the Beta distribution, >= 0.
-        prob: Probability of mixing, for each batch, in [0, 1].
+        prob: Probability of mixing, for each draw, in [0, 1].
+        per: ``"batch"`` draws once a batch, as the authors do; ``"picture"`` for each picture.
 
     Shape:
         images (B, 3, H, W) float, targets (B, K) float; returns the same.
@@ -27,9 +28,16 @@ class CMO(CutMix):
     """
 
     def __init__(
-        self, max_epochs: int, *, first: float = 0.02, last: float = 0.015, alpha: float = 1.0, prob: float = 0.5
+        self,
+        max_epochs: int,
+        *,
+        first: float = 0.02,
+        last: float = 0.015,
+        alpha: float = 1.0,
+        prob: float = 0.5,
+        per: str = "batch",
     ) -> None:
-        super().__init__(alpha, prob)
+        super().__init__(alpha, prob, per)
         if not (first >= 0 and last >= 0 and first + last <= 1):
             raise ValueError(
                 f"first {first} and last {last} must be >= 0, fractions of the epochs, and sum to at most 1"

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lt_calib.augment.draw import check_per, number_of_draws
+
 Batch = tuple[Tensor, Tensor]
 
 
@@ -12,7 +14,7 @@ class CutThumbnail:
 
     Args:
         size: Side of the thumbnail in pixels, >= 1 and smaller than the picture (16 on CIFAR: half the side).
-        prob: Probability of pasting, for each batch, in [0, 1].
+        prob: Probability of pasting, for each draw, in [0, 1].
         per: ``"batch"`` draws once a batch, as the authors do; ``"picture"`` for each picture.
 
     Shape:
@@ -25,11 +27,9 @@ class CutThumbnail:
     def __init__(self, size: int = 16, prob: float = 0.8, per: str = "batch") -> None:
         if size < 1 or not 0 <= prob <= 1:
             raise ValueError(f"size {size} must be >= 1 and prob {prob} in [0, 1]")
-        if per not in ("batch", "picture"):
-            raise ValueError(f"per {per!r} must be 'batch' or 'picture'")
         self.size = size
         self.prob = prob
-        self.per = per
+        self.per = check_per(per)
 
     def __call__(
         self, images: Tensor, targets: Tensor, generator: torch.Generator, partner: Batch | None = None
@@ -50,7 +50,7 @@ def paste(images: Tensor, size: int, prob: float, per: str, generator: torch.Gen
     device = images.device
     if size >= min(h, w):
         raise ValueError(f"size {size} must be smaller than the picture, {h} x {w}")
-    draws = b if per == "picture" else 1
+    draws = number_of_draws(per, b)
     chosen = torch.rand(draws, device=device, generator=generator) < prob
     top = torch.randint(h - size + 1, (draws, 1), device=device, generator=generator)
     left = torch.randint(w - size + 1, (draws, 1), device=device, generator=generator)

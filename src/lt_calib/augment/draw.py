@@ -36,15 +36,27 @@ def partner_of(
 
 
 def cut_box(h: int, w: int, lam: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw CutMix's box: sides sqrt(1 - lam) of the picture's, centre uniform, clipped at the border.
+    """Draw CutMix's boxes: sides sqrt(1 - lam) of the picture's, centre uniform, clipped at the border.
 
     Shape:
-        lam () float; returns (H, W) bool, on the generator's device.
+        lam (D,) float; returns (D, H, W) bool, on the generator's device.
     """
     device = generator.device
-    half_h, half_w = ((side * torch.sqrt(1 - lam) / 2).floor().long() for side in (h, w))
-    y, x = (torch.randint(side, (), device=device, generator=generator) for side in (h, w))
+    half_h, half_w = ((side * torch.sqrt(1 - lam) / 2).floor().long()[:, None] for side in (h, w))
+    y, x = (torch.randint(side, (len(lam), 1), device=device, generator=generator) for side in (h, w))
     rows, columns = torch.arange(h, device=device), torch.arange(w, device=device)
-    in_rows = (rows >= y - half_h) & (rows < y + half_h)
+    in_rows = (rows >= y - half_h) & (rows < y + half_h)  # (D, H)
     in_columns = (columns >= x - half_w) & (columns < x + half_w)
-    return in_rows[:, None] & in_columns
+    return in_rows[:, :, None] & in_columns[:, None, :]
+
+
+def number_of_draws(per: str, batch_size: int) -> int:
+    """Return how many draws a batch takes: one with ``per="batch"``, one a picture with ``per="picture"``."""
+    return batch_size if per == "picture" else 1
+
+
+def check_per(per: str) -> str:
+    """Refuse another ``per`` than ``"batch"`` and ``"picture"``."""
+    if per not in ("batch", "picture"):
+        raise ValueError(f"per {per!r} must be 'batch' (one draw a batch, as the authors do) or 'picture'")
+    return per

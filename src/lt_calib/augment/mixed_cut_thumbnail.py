@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from lt_calib.augment.cut_thumbnail import paste
-from lt_calib.augment.draw import partner_of
+from lt_calib.augment.draw import check_per, partner_of
 
 Batch = tuple[Tensor, Tensor]
 
@@ -14,8 +14,9 @@ class MixedCutThumbnail:
 
     Args:
         size: Side of the thumbnail in pixels, >= 1 and smaller than the picture (16 on CIFAR: half the side).
-        prob: Probability of pasting, for each batch, in [0, 1].
+        prob: Probability of pasting, for each draw, in [0, 1].
         weight: Of the own label where a thumbnail is pasted, in [0, 1]; 0.75 equals the area at half the side.
+        per: ``"batch"`` draws once a batch, as the authors do; ``"picture"`` for each picture.
 
     Shape:
         images (B, 3, H, W) float, targets (B, K) float; returns the same.
@@ -24,18 +25,19 @@ class MixedCutThumbnail:
         Xie et al., "Cut-Thumbnail: A Novel Data Augmentation for Convolutional Neural Network", ACM MM 2021.
     """
 
-    def __init__(self, size: int = 16, prob: float = 0.8, weight: float = 0.75) -> None:
+    def __init__(self, size: int = 16, prob: float = 0.8, weight: float = 0.75, per: str = "batch") -> None:
         if size < 1 or not 0 <= prob <= 1 or not 0 <= weight <= 1:
             raise ValueError(f"size {size} must be >= 1, prob {prob} and weight {weight} in [0, 1]")
         self.size = size
         self.prob = prob
         self.weight = weight
+        self.per = check_per(per)
 
     def __call__(
         self, images: Tensor, targets: Tensor, generator: torch.Generator, partner: Batch | None = None
     ) -> Batch:
         """Paste the partners' thumbnails."""
         other = partner_of(images, targets, generator, partner)
-        inside, pasted = paste(other[0], self.size, self.prob, "batch", generator)
-        lam = torch.where(inside.any(), self.weight, 1.0)
+        inside, pasted = paste(other[0], self.size, self.prob, self.per, generator)
+        lam = torch.where(inside.flatten(1).any(1), self.weight, 1.0)[:, None]
         return torch.where(inside, pasted, images), lam * targets + (1 - lam) * other[1]

@@ -8,11 +8,10 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from lt_calib.figure.style import BLUE, COLOURS, GREY, MARKERS, RED, style
+from lt_calib.figure.style import COLOURS, GREY, MARKERS, PALE_BLUE, RED, style
 from lt_calib.metric.ece import bin_sums, expected_calibration_error
 from lt_calib.metric.ece_floor import calibration_error_floor
 
-BOXED: dict[str, Any] = {"frameon": True, "framealpha": 1.0, "edgecolor": GREY, "fancybox": False}
 LEAST = 20  # pictures that a bin needs to be drawn as a point of a curve
 
 
@@ -28,11 +27,11 @@ def reliability(probs: Tensor, targets: Tensor, title: str, n_bins: int = 15) ->
         n_bins: >= 1, equal widths.
     """
     with style():
-        figure = Figure(figsize=(3.6, 4.6))
+        figure = Figure(figsize=(3.8, 5.0))
         axes = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": [3, 1], "hspace": 0.08})
         _draw(axes[0], axes[1], probs, targets, n_bins)
         axes[0].set(ylabel="accuracy", title=title)
-        axes[0].legend(loc="upper left", fontsize=7, **BOXED)
+        _legend_below(figure, axes[0])
         axes[1].set(xlabel="confidence", ylabel="pictures")
     return figure
 
@@ -57,7 +56,7 @@ def group_reliability(
                 _draw(axes[0, i], axes[1, i], probs[rows], targets[rows], n_bins)
             axes[1, i].set_xlabel("confidence")
         axes[0, 0].set_ylabel("accuracy")
-        axes[0, 0].legend(loc="upper left", fontsize=7, **BOXED)
+        _legend_below(figure, axes[0, 0])
         axes[1, 0].set_ylabel("pictures")
         figure.suptitle(title, fontsize=10)
     return figure
@@ -97,6 +96,11 @@ def reliability_curves(models: Mapping[str, tuple[Tensor, Tensor]], title: str, 
     return figure
 
 
+def _legend_below(figure: Figure, axis: Any) -> None:
+    handles, labels = axis.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0.03), ncols=3, fontsize=8)
+
+
 def _draw(above: Any, below: Any, probs: Tensor, targets: Tensor, n_bins: int) -> None:
     bins = bin_sums(probs, targets, n_bins)
     count, gap = bins.count.numpy(), bins.gap.numpy()
@@ -104,7 +108,7 @@ def _draw(above: Any, below: Any, probs: Tensor, targets: Tensor, n_bins: int) -
     width = 1 / n_bins
     centre = (np.arange(n_bins) + 0.5) * width
     filled = count > 0
-    above.bar(centre, accuracy, width, color=BLUE, edgecolor="white", linewidth=0.6, label="accuracy")
+    above.bar(centre, accuracy, width, color=PALE_BLUE, edgecolor="white", linewidth=0.6, label="accuracy")
     above.bar(
         centre[filled],
         -gap[filled],
@@ -116,12 +120,12 @@ def _draw(above: Any, below: Any, probs: Tensor, targets: Tensor, n_bins: int) -
         linewidth=0.6,
         label="gap to confidence",
     )
-    above.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="calibrated")
+    above.plot([0, 1], [0, 1], color="black", linestyle="--", linewidth=1, label="calibrated", zorder=4)
     above.set(xlim=(0, 1), ylim=(0, 1))
     floor = calibration_error_floor(probs, targets, n_bins)
     ece = 100 * float(expected_calibration_error(probs, targets, n_bins))
     box = {"facecolor": "white", "edgecolor": GREY, "linewidth": 0.6}
-    text = f"ECE {ece:.2f} %\nfloor {100 * float(floor.mean):.1f}, {100 * float(floor.q95):.1f}"
-    above.text(0.96, 0.05, text, ha="right", bbox=box, transform=above.transAxes, fontsize=8)
+    text = f"ECE {ece:.2f} %\nif calibrated: {100 * float(floor.mean):.1f}\n95 % below {100 * float(floor.q95):.1f}"
+    above.text(0.97, 0.04, text, ha="right", bbox=box, transform=above.transAxes, fontsize=7, zorder=5)
     below.bar(centre, count, width, color=GREY, edgecolor="white", linewidth=0.6, label="pictures")
     below.set(yscale="log", ylim=(0.7, None))

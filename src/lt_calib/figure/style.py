@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 # Okabe and Ito's palette.
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#666666"
+PALE_BLUE = "#80B9D9"
 COLOURS = (BLUE, ORANGE, GREEN, RED, "#CC79A7", "#56B4E9", "#000000", "#F0E442")
 MARKERS = "osD^vP*X"
 GROUP_COLOURS = {"head": BLUE, "medium": GREEN, "tail": RED}
@@ -24,7 +25,7 @@ def style() -> Iterator[None]:
             "axes.spines.top": False,
             "axes.spines.right": False,
             "legend.frameon": False,
-            "savefig.dpi": 160,
+            "savefig.dpi": 150,
             "svg.fonttype": "none",
         }
     ):
@@ -35,6 +36,7 @@ def save(figure: Figure, path: Path) -> list[Path]:
     """Write ``path`` with the endings .png and .svg."""
     path.parent.mkdir(parents=True, exist_ok=True)
     paths = [path.with_suffix(ending) for ending in (".png", ".svg")]
-    for target in paths:
-        figure.savefig(target, bbox_inches="tight")
+    with style():
+        for target in paths:
+            figure.savefig(target, bbox_inches="tight")
     return paths

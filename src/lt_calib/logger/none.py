@@ -20,8 +20,8 @@ class NoLogger:
     def log_epoch(self, row: Mapping[str, Any]) -> None:
         """Take a row of the history."""
 
-    def log_results(self, results: Mapping[str, Any], figures: list[Path]) -> None:
-        """Take the results of all stages and the paths of the figures."""
+    def log_results(self, results: Mapping[str, Any], figures: list[Path], checkpoints: Mapping[str, Path]) -> None:
+        """Take the results of all stages, the paths of the figures, and each stage's checkpoint."""
 
     def finish(self, exit_code: int) -> None:
         """Close; 0 means that the job succeeded."""

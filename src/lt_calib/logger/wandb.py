@@ -1,9 +1,11 @@
 """Weights & Biases: one run for both stages of a job."""
 
+import hashlib
 import importlib
 import logging
 import netrc
 import os
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,13 +17,15 @@ log = logging.getLogger(__name__)
 
 HOSTS = {"api.wandb.ai", "api.forge.coreweave.com"}  # the service's, of older and newer versions of wandb
 INIT_TIMEOUT = 20.0  # seconds; without a network the service would be waited for much longer
+ID_FILE = "wandb_id.txt"
+BEST = {"loss": "min", "val/acc": "max", "val/ece": "min", "val/nll": "min", "val/brier": "min"}
 
 
 class WandbLogger:
-    """Logs metrics under ``stage1/...`` and ``stage2/...``, and the figures; never prompts.
+    """Logs metrics under ``stage1/...`` and ``stage2/...``, tables, figures and checkpoints; never prompts.
 
     WANDB_MODE is honoured. Without an API key, or where the service does not answer, the run is offline and a line
-    says how to upload it later.
+    says how to upload it later. A job that is started again in its folder goes on in its own run.
 
     Args:
         config: The run's composed settings.
@@ -30,6 +34,7 @@ class WandbLogger:
         tags: Data set, imbalance factor and augmentation.
         project: W&B project.
         entity: W&B entity; None means the account's own.
+        checkpoints: Whether the stages' checkpoints are logged as artifacts.
 
     Raises:
         InputError: wandb is not installed.
@@ -44,6 +49,7 @@ class WandbLogger:
         tags: list[str],
         project: str = "lt_calib",
         entity: str | None = None,
+        checkpoints: bool = True,
     ) -> None:
         try:
             self._wandb: Any = importlib.import_module("wandb")
@@ -51,14 +57,18 @@ class WandbLogger:
             raise InputError("logger=wandb needs wandb: pip install wandb, or take logger=none") from error
         wandb = self._wandb
         folder.mkdir(parents=True, exist_ok=True)
-
+        self._checkpoints = checkpoints
         dataset = config["dataset"]
+        run_id = _run_id(folder)
 
         def start(mode: str) -> Any:
             return wandb.init(
                 project=project,
                 entity=entity,
                 name=f"{config['name']} {dataset['name']} IF {dataset['if']:g} seed {config['seed']}",
+                id=run_id,
+                # A resumed offline run cannot ask what was there before: its part is merged when it is uploaded.
+                resume="allow" if mode == "online" else None,
                 group=group,
                 tags=tags,
                 job_type="train",
@@ -80,25 +90,57 @@ class WandbLogger:
         if mode == "offline":
             log.info("W&B is offline; upload later with: wandb sync %s", Path(self._run.dir).parent)
         for stage in (1, 2):
-            self._run.define_metric(f"stage{stage}/epoch", hidden=True)
-            self._run.define_metric(f"stage{stage}/*", step_metric=f"stage{stage}/epoch")
+            epoch = f"stage{stage}/epoch"
+            self._run.define_metric(epoch, hidden=True)
+            self._run.define_metric(f"stage{stage}/*", step_metric=epoch)
+            for name, best in BEST.items():  # "best" alone would drop the last value from the summary
+                self._run.define_metric(f"stage{stage}/{name}", step_metric=epoch, summary=f"{best},last")
 
     def log_epoch(self, row: Mapping[str, Any]) -> None:
         """Take a row of the history."""
         prefix = f"stage{row['stage']}/"
         self._run.log({f"{prefix}{_key(k)}": v for k, v in row.items() if k != "stage" and v is not None})
 
-    def log_results(self, results: Mapping[str, Any], figures: list[Path]) -> None:
-        """Take the results of all stages (into the run's summary) and the paths of the figures."""
-        for stage in ("stage1", "stage2"):
-            if results[stage]:
-                test = results[stage]["test"]
-                self._run.summary.update({f"{stage}/test/{k}": v for k, v in test.items() if v is not None})
+    def log_results(self, results: Mapping[str, Any], figures: list[Path], checkpoints: Mapping[str, Path]) -> None:
+        """Take the results of all stages, the paths of the figures, and each stage's checkpoint."""
+        counts = results["dataset"]["class_counts"]
+        for stage in (s for s in ("stage1", "stage2") if results[s]):
+            self._summarise(f"{stage}/test", results[stage]["test"])
+            if results["calibrated"]:
+                self._summarise(f"{stage}/calibrated", results["calibrated"][stage]["test"])
+            classes = results[stage]["test_per_class"]
+            columns = ["class", "training pictures", *classes]
+            rows = [[c, counts[c], *(values[c] for values in classes.values())] for c in range(len(counts))]
+            self._run.log({f"{stage}/classes": self._wandb.Table(columns=columns, data=rows)})
         self._run.log({f"figures/{path.stem}": self._wandb.Image(str(path)) for path in figures})
+        if self._checkpoints:
+            self._log_checkpoints(results["name"], checkpoints)
 
     def finish(self, exit_code: int) -> None:
         """Close the run; 0 means that the job succeeded."""
         self._run.finish(exit_code=exit_code)
+
+    def _summarise(self, prefix: str, values: Mapping[str, float | None]) -> None:
+        self._run.summary.update({f"{prefix}/{k}": v for k, v in values.items() if v is not None})
+
+    def _log_checkpoints(self, name: str, checkpoints: Mapping[str, Path]) -> None:
+        # use_artifact needs the service; so stage 2's lineage is in its metadata and in the run's config too.
+        parent: dict[str, str] = {}
+        for stage, path in checkpoints.items():
+            about = {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+            metadata = {**about, "stage1": parent} if parent else about
+            artifact = self._wandb.Artifact(f"{name}-{stage}-{self._run.id}", type="model", metadata=metadata)
+            artifact.add_file(str(path))
+            self._run.log_artifact(artifact)
+            parent = parent or about
+        self._run.config.update({"stage1_checkpoint": parent}, allow_val_change=True)
+
+
+def _run_id(folder: Path) -> str:
+    path = folder / ID_FILE
+    if not path.exists():
+        path.write_text(uuid.uuid4().hex[:12])
+    return path.read_text().strip()
 
 
 def _key(name: str) -> str:

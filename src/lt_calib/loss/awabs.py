@@ -40,6 +40,7 @@ class AWABS(SmoothedCrossEntropy):
         logits (B, K) float, targets (B,) int64 or (B, K) float; returns () float32.
     """
 
+    corrects = True
     eps: Tensor
 
     def __init__(

@@ -20,6 +20,8 @@ class BalancedSoftmax(SmoothedCrossEntropy):
         Ren et al., "Balanced Meta-Softmax for Long-Tailed Visual Recognition", NeurIPS 2020, equation 3.
     """
 
+    corrects = True
+
     def __init__(self, class_counts: Counts, *, prior: Counts | None = None) -> None:
         pi = frequencies(class_counts, prior)
         zero = torch.zeros_like(pi)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from lt_calib.loss.smoothing import ClassLoss, Counts
-from lt_calib.loss.weights import class_balanced_weights
+from lt_calib.loss.weights import class_balanced_weights, weighable
 
 
 class ClassBalanced(nn.Module):
@@ -24,6 +24,8 @@ class ClassBalanced(nn.Module):
         Cui et al., "Class-Balanced Loss Based on Effective Number of Samples", CVPR 2019, equation 4.
     """
 
+    corrects = True
+
     def __init__(
         self,
         class_counts: Counts,
@@ -33,7 +35,7 @@ class ClassBalanced(nn.Module):
         prior: Counts | None = None,
     ) -> None:
         super().__init__()
-        self.loss = loss(class_counts, prior=prior)
+        self.loss = weighable(loss(class_counts, prior=prior))
         self.loss.weights.copy_(class_balanced_weights(class_counts, beta))
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:

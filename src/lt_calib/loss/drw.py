@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lt_calib.loss.smoothing import ClassLoss, Counts
-from lt_calib.loss.weights import class_balanced_weights
+from lt_calib.loss.weights import class_balanced_weights, weighable
 
 
 class DRW(nn.Module):
@@ -27,6 +27,7 @@ class DRW(nn.Module):
         Cao et al., "Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss", NeurIPS 2019, algorithm 1.
     """
 
+    corrects = True
     deferred: Tensor
 
     def __init__(
@@ -42,7 +43,7 @@ class DRW(nn.Module):
         super().__init__()
         if not 0 <= start <= 1:
             raise ValueError(f"start {start} must be in [0, 1], a fraction of the epochs")
-        self.loss = loss(class_counts, prior=prior)
+        self.loss = weighable(loss(class_counts, prior=prior))
         self.first = round(start * max_epochs, 6)
         self.register_buffer("deferred", class_balanced_weights(class_counts, beta).float())
         self.set_epoch(0)

@@ -27,14 +27,16 @@ class DynamicBalancedSoftmax(ClassLoss):
         Ren et al., "Balanced Meta-Softmax for Long-Tailed Visual Recognition", NeurIPS 2020, equation 3, for the form.
     """
 
+    corrects = True
     estimate: Tensor
+    momentum: Tensor
 
     def __init__(self, class_counts: Counts, *, momentum: float = 0.99, prior: Counts | None = None) -> None:
         if not 0 <= momentum <= 1:
             raise ValueError(f"momentum {momentum} must be in [0, 1]")
         pi = frequencies(class_counts, prior)
         super().__init__(len(pi))
-        self.momentum = momentum
+        self.register_buffer("momentum", torch.tensor(momentum))
         self.register_buffer("estimate", pi.float())
 
     def losses(self, logits: Tensor) -> Tensor:

@@ -86,6 +86,7 @@ class ClassLoss(nn.Module):
     """
 
     weights: Tensor
+    corrects = False  # whether it corrects for the classes' frequencies, so that nothing else may do so again
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()

@@ -19,6 +19,8 @@ class WeightedCrossEntropy(CrossEntropy):
         logits (B, K) float, targets (B,) int64 or (B, K) float; returns () float32.
     """
 
+    corrects = True
+
     def __init__(self, class_counts: Counts, *, gamma: float = 1.0, prior: Counts | None = None) -> None:
         if gamma < 0:
             raise ValueError(f"gamma {gamma} must be >= 0")

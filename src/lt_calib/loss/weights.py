@@ -1,9 +1,9 @@
 """Class weights of weighted losses."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from lt_calib.loss.smoothing import Counts, check_counts
+from lt_calib.loss.smoothing import ClassLoss, Counts, check_counts
 
 
 def class_balanced_weights(class_counts: Counts, beta: float) -> Tensor:
@@ -26,3 +26,10 @@ def class_balanced_weights(class_counts: Counts, beta: float) -> Tensor:
     counts = check_counts(class_counts)
     weights = (1 - beta) / (1 - torch.tensor(beta, dtype=torch.float64).pow(counts))
     return weights * len(counts) / weights.sum()
+
+
+def weighable(loss: nn.Module) -> ClassLoss:
+    """Return a loss that class weights may be put on; refuse one that sets its weights itself."""
+    if not isinstance(loss, ClassLoss):
+        raise ValueError(f"{type(loss).__name__} sets its class weights itself, and none can be put on it again")
+    return loss

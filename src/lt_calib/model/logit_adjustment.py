@@ -10,12 +10,12 @@ class LogitAdjusted(nn.Module):
 
     Args:
         classifier: Stage 1's.
-        prior: pi (K,), the class frequencies of the batches that stage 1 drew.
+        prior: pi (K,), the class frequencies of the batches that stage 1 drew, > 0; None where they changed.
         corrected: Whether stage 1's loss corrected for them already.
         tau: >= 0; 0 changes nothing.
 
     Raises:
-        InputError: stage 1's loss corrected for the same imbalance.
+        InputError: no fixed prior, or stage 1's loss corrected for the same imbalance.
 
     Reference:
         Menon et al., "Long-Tail Learning via Logit Adjustment", ICLR 2021, equation 9.
@@ -23,11 +23,18 @@ class LogitAdjusted(nn.Module):
 
     adjustment: Tensor
 
-    def __init__(self, classifier: nn.Module, *, prior: Tensor, corrected: bool = False, tau: float = 1.0) -> None:
+    def __init__(
+        self, classifier: nn.Module, *, prior: Tensor | None, corrected: bool = False, tau: float = 1.0
+    ) -> None:
         super().__init__()
+        if prior is None or not bool((prior > 0).all()):
+            raise InputError(
+                "logit adjustment needs one frequency > 0 for each class, and stage 1's sampler draws a class never or "
+                "changes its frequencies with the epoch: take sampler@stage1.sampler=instance_balanced"
+            )
         if corrected:
             raise InputError(
-                "logit adjustment after a loss that has a prior (Balanced Softmax, say) corrects twice for the same "
+                "logit adjustment after a loss that has a prior or class weights corrects twice for the same "
                 "imbalance: take loss@stage1.loss=cross_entropy or, where it is meant, allow_double_correction=true"
             )
         self.classifier = classifier

@@ -1,12 +1,14 @@
 """Nearest class mean (NCM)."""
 
+import logging
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lt_calib.errors import InputError
+from lt_calib.posthoc.temperature import best_temperature
+
+log = logging.getLogger(__name__)
 
 Features = Callable[[], tuple[Tensor, Tensor]]  # features (N, D) float32, targets (N,) int64
 
@@ -19,7 +21,7 @@ class NearestClassMean(nn.Module):
         train_features: Features and targets of the training pictures, not augmented.
         num_classes: K.
         val_features: Likewise of the validation part, None where there is none.
-        temperature: T > 0; None takes the one that minimises the NLL on the validation part.
+        temperature: T > 0; None takes the one that minimises the NLL on the validation part, 1 where there is none.
 
     Reference:
         Kang et al., "Decoupling Representation and Classifier for Long-Tailed Recognition", ICLR 2020, section 4.
@@ -35,21 +37,22 @@ class NearestClassMean(nn.Module):
         train_features: Features,
         num_classes: int,
         val_features: Features | None,
-        temperature: float | None = 1.0,
+        temperature: float | None = None,
     ) -> None:
         super().__init__()
         features, targets = train_features()
         sums = torch.zeros(num_classes, features.shape[1]).index_add(0, targets, features)
-        self.register_buffer("means", sums / torch.bincount(targets, minlength=num_classes).clamp(min=1)[:, None])
+        counts = torch.bincount(targets, minlength=num_classes)
+        if not bool((counts > 0).all()):
+            raise ValueError(f"class {int(counts.argmin())} has no training picture: take a smaller dataset.if")
+        self.register_buffer("means", sums / counts[:, None])
         self.register_buffer("temperature", torch.tensor(1.0))
-        if temperature is None:
-            if val_features is None:
-                raise InputError("temperature=null is fitted on the validation part: set dataset.val_per_class")
-            features, targets = val_features()
-            temperatures = torch.logspace(-2, 2, 81)
-            logits = self(features)
-            losses = [F.cross_entropy(logits / t, targets) for t in temperatures]
-            temperature = float(temperatures[int(torch.stack(losses).argmin())])
+        if temperature is None and val_features is None:
+            log.info("Nearest class mean: its temperature is 1, since no validation part is held out to fit it on.")
+            temperature = 1.0
+        elif temperature is None:
+            features, targets = val_features()  # type: ignore[misc]
+            temperature = float(best_temperature(self(features).double().clone(), targets.clone()))
         self.temperature.fill_(temperature)
 
     def forward(self, features: Tensor) -> Tensor:

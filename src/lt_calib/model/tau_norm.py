@@ -1,11 +1,14 @@
 """Tau-normalised classifier."""
 
+import logging
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from lt_calib.errors import InputError
+
+log = logging.getLogger(__name__)
 
 Features = Callable[[], tuple[Tensor, Tensor]]  # features (N, D) float32, targets (N,) int64
 
@@ -17,7 +20,7 @@ class TauNorm(nn.Module):
         classifier: Stage 1's, linear.
         val_features: Features and targets of the validation part, None where there is none.
         tau: >= 0; 0 keeps the weights, 1 normalises them. None takes the tau of 0, 0.1, ..., 2 that is most accurate
-            on the validation part.
+            on the validation part, 1 where there is none.
 
     Reference:
         Kang et al., "Decoupling Representation and Classifier for Long-Tailed Recognition", ICLR 2020, section 4.
@@ -25,17 +28,18 @@ class TauNorm(nn.Module):
 
     weight: Tensor
 
-    def __init__(self, classifier: nn.Linear, *, val_features: Features | None, tau: float | None = 1.0) -> None:
+    def __init__(self, classifier: nn.Linear, *, val_features: Features | None, tau: float | None = None) -> None:
         super().__init__()
         if not isinstance(classifier, nn.Linear):
             raise InputError(
                 f"tau-norm needs a linear stage-1 classifier, got {type(classifier).__name__}: model=resnet32"
             )
         weight = classifier.weight.detach().clone()
-        if tau is None:
-            if val_features is None:
-                raise InputError("tau=null is chosen on the validation part: set dataset.val_per_class, or a tau")
-            features, targets = val_features()
+        if tau is None and val_features is None:
+            log.info("Tau-norm: tau is 1, since no validation part is held out to choose it on.")
+            tau = 1.0
+        elif tau is None:
+            features, targets = val_features()  # type: ignore[misc]
             taus = [i / 10 for i in range(21)]
             tau = max(taus, key=lambda t: int(((features @ rescaled(weight, t).T).argmax(1) == targets).sum()))
         self.register_buffer("tau", torch.tensor(tau))

@@ -26,6 +26,7 @@ class StageModule(LightningModule):
         weight_decay: >= 0.
         schedule: ``(epoch, max_epochs) -> factor``.
         momentum: In [0, 1).
+        nesterov: Whether the momentum is Nesterov's.
     """
 
     stage: int
@@ -41,10 +42,11 @@ class StageModule(LightningModule):
         weight_decay: float,
         schedule: Callable[[int, int], float],
         momentum: float = 0.9,
+        nesterov: bool = False,
     ) -> None:
         super().__init__()
-        if max_epochs < 0:
-            raise ValueError(f"stage{self.stage}.max_epochs {max_epochs} must be >= 0")
+        if not isinstance(max_epochs, int) or max_epochs < 0:
+            raise ValueError(f"stage{self.stage}.max_epochs {max_epochs} must be a whole number >= 0")
         self.backbone = backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.classifier = classifier
         self.loss = loss
@@ -53,6 +55,7 @@ class StageModule(LightningModule):
         self.weight_decay = weight_decay
         self.schedule = schedule
         self.momentum = momentum
+        self.nesterov = nesterov
         self.predictions = Predictions()
         self.predicted: tuple[Tensor, Tensor] | None = None
 
@@ -101,7 +104,11 @@ class StageModule(LightningModule):
     def configure_optimizers(self) -> Any:
         """SGD, and the schedule's factor at each epoch."""
         optimizer = torch.optim.SGD(
-            self.param_groups(), lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay
+            self.param_groups(),
+            lr=self.lr,
+            momentum=self.momentum,
+            weight_decay=self.weight_decay,
+            nesterov=self.nesterov,
         )
         scheduler = LambdaLR(optimizer, lambda epoch: self.schedule(epoch, max(1, self.max_epochs)))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "epoch"}}
