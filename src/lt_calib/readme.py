@@ -7,7 +7,9 @@ import argparse
 from pathlib import Path
 
 from lt_calib.config import conf_dir
-from lt_calib.report import read_runs, table
+from lt_calib.report.read import read_runs
+from lt_calib.report.rows import summarise
+from lt_calib.report.table import markdown
 
 
 def methods_table(folder: Path) -> str:
@@ -31,8 +33,8 @@ def generated(root: Path) -> dict[str, str]:
     """
     return {
         "methods": methods_table(conf_dir() / "experiment"),
-        "results": table(read_runs([root / "results" / "cifar10_lt_if100"])),
-        "choice": table(read_runs([root / "results" / "cifar10_lt_if100_val200"]), "val"),
+        "results": markdown(summarise(read_runs([root / "results" / "cifar10_lt_if100"]))),
+        "choice": markdown(summarise(read_runs([root / "results" / "cifar10_lt_if100_val200"]), "val")),
     }
 
 

@@ -3,7 +3,15 @@ import json
 
 import pytest
 
-from lt_calib.report import main, read_runs, table
+from lt_calib.report.__main__ import main
+from lt_calib.report.read import read_runs
+from lt_calib.report.rows import summarise
+from lt_calib.report.table import markdown
+
+
+def table(runs, split="test"):
+    return markdown(summarise(runs, split))
+
 
 RUN = {
     "schema": 1,

@@ -1,0 +1,66 @@
+"""``python -m lt_calib.report FOLDER...``: tables of finished runs, and with --out DIR all of them as files and a page.
+
+A run that failed or has not finished is listed as such, and not counted.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from lt_calib.report.read import Run, read_runs, unfinished
+from lt_calib.report.rows import summarise
+from lt_calib.report.table import comma_separated, latex, markdown
+
+OF_A_RUN = ("stage1_reliability", "stage2_reliability", "groups")  # figures of each run that the page shows
+MOST_RUNS = 12
+
+
+def write(folder: Path, runs: list[Run], rows: list, open_jobs: list[Path], split: str) -> None:
+    """Write report.md, .csv, .tex and .html, and the figures, into ``folder``."""
+    from lt_calib.report.figures import draw_comparisons
+    from lt_calib.report.page import page
+
+    folder.mkdir(parents=True, exist_ok=True)
+    figures = {path.stem: path for path in draw_comparisons(runs, folder / "figures")}
+    shown = [run for run in runs if run["file"] == "results.json"]
+    for run in shown[:MOST_RUNS]:
+        data = run["dataset"]
+        about = f"{run['name']}, {data['name']}, IF {data['imbalance_factor']:g}, seed {run['seed']}"
+        paths = [run["folder"] / "figures" / f"{name}.png" for name in OF_A_RUN]
+        figures |= {f"{about}: {path.stem} ({run['folder'].name})": path for path in paths if path.exists()}
+    if len(shown) > MOST_RUNS:
+        print(f"the page shows the own figures of the first {MOST_RUNS} of {len(shown)} runs; its tables have all")
+    texts = {
+        "report.md": markdown(rows) + "\n",
+        "report.csv": comma_separated(rows),
+        "report.tex": latex(rows),
+        "report.html": page(rows, figures, open_jobs, split),
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    print(f"written: {', '.join(str(folder / name) for name in texts)}")
+
+
+def main() -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(prog="python -m lt_calib.report", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="searched for results.json")
+    parser.add_argument("--split", choices=("test", "val"), default="test", help="val: the held-out validation part")
+    parser.add_argument("--calibrated", action="store_true", help="rows of the calibrated stages too (posthoc=...)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write report.md, .csv, .tex, .html and figures there")
+    args = parser.parse_args()
+    runs = read_runs(args.folders)
+    open_jobs = unfinished(args.folders)
+    rows = summarise(runs, args.split, args.calibrated)
+    if rows:
+        print(markdown(rows))
+    for path in open_jobs:
+        print(f"not finished: {path}")
+    if not rows:
+        sys.exit(f"no finished run with a {args.split} part was found")
+    if args.out:
+        write(args.out, runs, rows, open_jobs, args.split)
+
+
+if __name__ == "__main__":
+    main()

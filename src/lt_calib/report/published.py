@@ -1,0 +1,45 @@
+"""The published numbers to stand beside."""
+
+import csv
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+# Experiments that carry what made a published row of another name: its stage 2 was LAS on class-balanced batches.
+PUBLISHED_AS = {
+    f"{augment}_las_class_balanced": f"{augment}_awabs" for augment in ("cutout", "cutmix", "cut_thumbnail")
+}
+
+
+class Published(NamedTuple):
+    """One published result; percent, None where it was not given."""
+
+    source: str
+    acc: float | None
+    ece: float | None
+
+
+@cache
+def published_rows() -> dict[tuple[str, str, float, str], tuple[Published, ...]]:
+    """Read published.csv: (method, data set, imbalance factor, stage) -> results, in the file's order."""
+    found: dict[tuple[str, str, float, str], tuple[Published, ...]] = {}
+    with (Path(__file__).parent / "published.csv").open(newline="") as stream:
+        for row in csv.DictReader(stream):
+            key = (row["method"], row["dataset"], float(row["imbalance_factor"]), row["stage"])
+            numbers = (float(row[name]) if row[name] else None for name in ("acc", "ece"))
+            found[key] = (*found.get(key, ()), Published(row["source"], *numbers))
+    return found
+
+
+def published(method: str, dataset: str, imbalance_factor: float, stage: str) -> Published | None:
+    """Look up the first published result of a method's stage; None where there is none.
+
+    Args:
+        method: An experiment's name.
+        dataset: ``"cifar10_lt"`` or ``"cifar100_lt"``.
+        imbalance_factor: IF.
+        stage: ``"stage1"`` or ``"stage2"``.
+    """
+    name = PUBLISHED_AS.get(method, method)
+    rows = published_rows().get((name, dataset, float(imbalance_factor), stage), ())
+    return rows[0] if rows else None

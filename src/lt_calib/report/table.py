@@ -1,0 +1,134 @@
+"""Tables of rows, as Markdown, CSV and LaTeX: mean and standard deviation over seeds."""
+
+import csv
+import io
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from lt_calib.report.rows import METRICS, Row, mean
+
+PUBLISHED_EPOCHS = 200
+
+
+def show(values: Sequence[float | None], percent: bool) -> str:
+    """Format a mean, with its standard deviation (n - 1) where there are several values; ``-`` where one is missing."""
+    numbers = [v for v in values if v is not None and math.isfinite(v)]
+    if len(numbers) < len(values) or not numbers:
+        return "-"
+    scale, digits = (100, 2) if percent else (1, 3)
+    shown = f"{scale * statistics.mean(numbers):.{digits}f}"
+    return shown if len(numbers) == 1 else f"{shown} ± {scale * statistics.stdev(numbers):.{digits}f}"
+
+
+def cell(row: Row, metric: str) -> str:
+    """Format one metric of a row: percent, but for the NLL (nats); the ECE with its noise floor."""
+    text = show(row.values[metric], percent=metric != "nll")
+    floor = [row.values[f"ece_floor_{part}"] for part in ("mean", "q95")]
+    if metric == "ece" and all(v is not None for part in floor for v in part):
+        text += f" (floor {100 * mean(floor[0]):.1f}, {100 * mean(floor[1]):.1f})"
+    return text
+
+
+def difference(row: Row, metric: str) -> str:
+    """Format ours minus the published number, in points; ``-`` where there is none or our schedule is shorter."""
+    theirs = getattr(row.published, metric, None)
+    if theirs is None or int(row.epochs.split(" ")[0]) < PUBLISHED_EPOCHS or None in row.values[metric]:
+        return "-"
+    return f"{100 * mean(row.values[metric]) - theirs:+.2f}"
+
+
+def shown_published(row: Row) -> str:
+    """Format the published accuracy (ECE) and its source."""
+    if row.published is None:
+        return "-"
+    acc, ece = (f"{v:.2f}" if v is not None else "-" for v in (row.published.acc, row.published.ece))
+    return f"{acc} ({ece}), {row.published.source}"
+
+
+COLUMNS: dict[str, Callable[[Row], str]] = {
+    "data": lambda r: f"{r.dataset}, {r.val_per_class} a class held out" if r.val_per_class else r.dataset,
+    "IF": lambda r: f"{r.imbalance_factor:g}",
+    "method": lambda r: r.method,
+    "epochs": lambda r: r.epochs,
+    "stage": lambda r: r.stage,
+    **{label: (lambda r, m=metric: cell(r, m)) for metric, label in METRICS.items()},
+    "published acc (ECE)": shown_published,
+    "difference": lambda r: f"{difference(r, 'acc')} ({difference(r, 'ece')})" if r.published else "-",
+    "seeds": lambda r: r.seeds,
+    "hardware, precision": lambda r: f"{r.device}, {r.precision}",
+}
+METRIC_OF = {label: metric for metric, label in METRICS.items()}
+
+
+def columns_of(rows: Sequence[Row]) -> list[str]:
+    """Name the columns that say something: without published numbers their two columns are left out."""
+    beside = any(row.published for row in rows)
+    return [name for name in COLUMNS if beside or name not in ("published acc (ECE)", "difference")]
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """Make a Markdown table; percent, but for the NLL (nats)."""
+    columns = columns_of(rows)
+    lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
+    for row in rows:
+        cells = []
+        for name in columns:
+            text = COLUMNS[name](row)
+            text = f"`{text}`" if name == "method" else text
+            cells.append(f"**{text}**" if METRIC_OF.get(name) in row.bold else text)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def comma_separated(rows: Sequence[Row]) -> str:
+    """Make CSV with one number a cell: mean and standard deviation of every metric, fractions; n = seeds."""
+    text = io.StringIO()
+    metrics = list(rows[0].values) if rows else []
+    writer = csv.writer(text, lineterminator="\n")
+    head = ["dataset", "imbalance_factor", "val_per_class", "method", "epochs", "stage", "device", "precision", "n"]
+    theirs = ["published_source", "published_acc_percent", "published_ece_percent"]
+    writer.writerow([*head, *(f"{m}{part}" for m in metrics for part in ("", "_sd")), *theirs])
+    for row in rows:
+        numbers: list[Any] = []
+        for metric in metrics:
+            values = [v for v in row.values[metric] if v is not None]
+            whole = len(values) == len(row.values[metric]) > 0
+            numbers.append(statistics.mean(values) if whole else "")
+            numbers.append(statistics.stdev(values) if whole and len(values) > 1 else "")
+        about = [row.dataset, row.imbalance_factor, row.val_per_class, row.method, row.epochs, row.stage, row.device]
+        writer.writerow([*about, row.precision, len(row.runs), *numbers, *(row.published or ("", "", ""))])
+    return text.getvalue()
+
+
+def latex(rows: Sequence[Row]) -> str:
+    """Make LaTeX tables in the shape of the papers, for booktabs: methods by imbalance factor, accuracy / ECE.
+
+    One table for each data set, schedule and stage.
+    """
+    tables = []
+    for setting in dict.fromkeys((r.dataset, r.val_per_class, r.epochs, r.stage) for r in rows):
+        mine = [r for r in rows if (r.dataset, r.val_per_class, r.epochs, r.stage) == setting]
+        factors = sorted({r.imbalance_factor for r in mine}, reverse=True)
+        lines = [
+            f"% {setting[0]}, {setting[1]} a class held out, {setting[2]} epochs, stage {setting[3]}; percent",
+            rf"\begin{{tabular}}{{l{'c' * len(factors)}}}",
+            r"\toprule",
+            " & ".join(["method", *(f"IF {factor:g}" for factor in factors)]) + r" \\",
+            r"\midrule",
+        ]
+        for method in dict.fromkeys(r.method for r in mine):
+            cells = []
+            for factor in factors:
+                found = [r for r in mine if (r.method, r.imbalance_factor) == (method, factor)]
+                shown = [f"{_bold(r)} / {show(r.values['ece'], True)}".replace("±", r"$\pm$") for r in found]
+                cells.append(" ; ".join(shown) or "--")
+            lines.append(" & ".join([method.replace("_", r"\_"), *cells]) + r" \\")
+        tables.append("\n".join([*lines, r"\bottomrule", r"\end{tabular}"]))
+    return "\n\n".join(tables) + "\n"
+
+
+def _bold(row: Row) -> str:
+    text = show(row.values["acc"], True)
+    return rf"\textbf{{{text}}}" if "acc" in row.bold else text

@@ -1,0 +1,120 @@
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lt_calib.report.figures import draw_comparisons
+from lt_calib.report.noise import beyond_noise
+from lt_calib.report.page import page
+from lt_calib.report.published import published, published_rows
+from lt_calib.report.rows import summarise
+from lt_calib.report.table import comma_separated, latex, markdown
+
+TARGETS = torch.arange(600) % 10
+
+
+def run(folder: Path, name: str, skill: float, seed: int = 0, noise: int = 0, factor: float = 100) -> dict:
+    """One finished run whose logits are there; ``noise`` draws other errors at the same skill."""
+    folder = folder / f"{name}_{seed}_{factor:g}"
+    folder.mkdir(parents=True)
+    draws = torch.Generator().manual_seed(100 * noise + seed)
+    logits = skill * torch.eye(10)[TARGETS] + torch.randn(600, 10, generator=draws)
+    np.savez(folder / "predictions.npz", stage1_test_logits=logits.numpy(), test_targets=TARGETS.numpy())
+    acc = float((logits.argmax(1) == TARGETS).double().mean())
+    nll = float(torch.nn.functional.cross_entropy(logits, TARGETS))
+    test = {
+        "acc": acc, "nll": nll, "ece": 0.05, "ece_floor_mean": 0.012, "ece_floor_q95": 0.017, "acc_head": acc,
+        "acc_medium": acc, "acc_tail": None,
+    }  # fmt: skip
+    return {
+        "schema": 1, "name": name, "seed": seed, "settings": name, "folder": folder, "file": "results.json",
+        "dataset": {
+            "name": "cifar10_lt", "imbalance_factor": factor, "val_per_class": 0, "groups": {"head": list(range(10))}
+        },
+        "stage1": {"epochs": 200, "test": test}, "stage2": None, "calibrated": None,
+        "environment": {"device": "cpu", "precision": "32-true"},
+    }  # fmt: skip
+
+
+def test_published_numbers_by_hand():
+    assert published("cutmix_awabs", "cifar10_lt", 100, "stage2") == ("4.4", 81.22, 2.553)
+    assert published("cutmix_las_class_balanced", "cifar10_lt", 100, "stage2") == ("4.4", 81.22, 2.553)
+    assert published("ce", "cifar10_lt", 100, "stage1") == ("4.6", 70.4, None)
+    assert published("ce", "digits_lt", 100, "stage1") is None
+    assert sum(len(rows) for rows in published_rows().values()) == 153
+
+
+def test_the_published_number_and_the_difference_stand_beside_ours(tmp_path):
+    ours = run(tmp_path, "ce", 2.0)
+    ours["stage1"]["test"]["acc"] = 0.7
+    text = markdown(summarise([ours]))
+    assert "70.40 (-), 4.6 | -0.40 (-)" in text
+    assert "5.00 (floor 1.2, 1.7)" in text
+    ours["stage1"]["epochs"] = 30  # a shorter schedule is not to be held against the published number
+    assert "70.40 (-), 4.6 | - (-)" in markdown(summarise([ours]))
+
+
+def test_a_difference_inside_the_noise_is_not_bold(tmp_path):
+    good, bad = run(tmp_path, "good", 3.0), run(tmp_path, "bad", 1.0, noise=1)
+    assert beyond_noise([good], [bad], "stage1", "acc")
+    bold = {row.method: row.bold for row in summarise([good, bad])}
+    assert bold == {"good": {"acc", "nll"}, "bad": set()}
+    assert markdown(summarise([good, bad])).count("**") == 4
+    twin = run(tmp_path, "twin", 3.0, noise=2)  # as good, with other errors
+    assert {row.method: row.bold for row in summarise([good, bad, twin])} == {
+        "good": set(), "bad": set(), "twin": set(),
+    }  # fmt: skip
+    (good["folder"] / "predictions.npz").unlink()
+    assert all(not row.bold for row in summarise([good, bad]))  # nothing is known without the logits
+
+
+def test_several_seeds_are_compared_by_picture(tmp_path):
+    good = [run(tmp_path, "good", 2.3, seed) for seed in range(3)]
+    bad = [run(tmp_path, "bad", 1.7, seed, noise=1) for seed in range(3)]
+    assert beyond_noise(good, bad, "stage1", "acc")
+    assert beyond_noise(good, bad, "stage1", "nll")
+    assert not beyond_noise(good, [b | {"seed": b["seed"] + 9} for b in bad], "stage1", "nll")  # no common seed
+
+
+def test_rows_of_calibrated_stages(tmp_path):
+    ours = run(tmp_path, "ce", 2.0)
+    calibrated = {"method": "temperature", "test": ours["stage1"]["test"] | {"nll": 0.123}}
+    ours["calibrated"] = {"stage1": calibrated}
+    rows = summarise([ours], calibrated=True)
+    assert [row.stage for row in rows] == ["1", "1 + temperature"]
+    assert "0.123" in markdown(rows)
+    assert len(summarise([ours])) == 1
+    other = run(tmp_path, "ce", 2.0, seed=1)
+    assert len(summarise([ours, other], calibrated=True)) == 1  # not of a part of the seeds
+
+
+def test_csv_has_one_number_a_cell(tmp_path):
+    runs = [run(tmp_path, "ce", 2.0, seed) for seed in range(3)]
+    (row,) = csv.DictReader(io.StringIO(comma_separated(summarise(runs))))
+    values = [r["stage1"]["test"]["acc"] for r in runs]
+    assert float(row["acc"]) == pytest.approx(np.mean(values))
+    assert float(row["acc_sd"]) == pytest.approx(np.std(values, ddof=1))
+    assert (row["n"], row["acc_tail"], row["published_acc_percent"]) == ("3", "", "70.4")
+
+
+def test_latex_has_methods_by_imbalance_factor(tmp_path):
+    runs = [run(tmp_path, name, 2.0, factor=factor) for name in ("ce", "ldam_drw") for factor in (10, 100)]
+    text = latex(summarise(runs))
+    assert "method & IF 100 & IF 10" in text
+    assert r"ldam\_drw & " in text
+    assert text.count(" / 5.00") == 4
+
+
+def test_the_page_holds_everything_and_escapes_names(tmp_path):
+    runs = [run(tmp_path, "<b>", 2.0), run(tmp_path, "ce", 1.0, noise=1)]
+    paths = draw_comparisons(runs, tmp_path / "figures")
+    assert len(paths) == 4
+    text = page(summarise(runs), {p.stem: p for p in paths}, [Path("outputs/failed")], "test")
+    assert "&lt;b&gt;" in text
+    assert "<b>ce" not in text
+    assert text.count("data:image/png;base64,") == 4
+    assert "outputs/failed" in text
+    assert "http" not in text  # nothing is fetched
