@@ -16,7 +16,7 @@ th { cursor: pointer; border-bottom: 2px solid #555; user-select: none; }
 th[aria-sort=ascending]::after { content: " \\25B2"; } th[aria-sort=descending]::after { content: " \\25BC"; }
 td.number { font-variant-numeric: tabular-nums; }
 .scroll { overflow-x: auto; } figure { display: inline-block; margin: .5rem; vertical-align: top; }
-img { max-width: 100%; } figcaption { font-size: 12px; color: #555; }
+img { max-width: min(100%, 34rem); } figcaption { font-size: 12px; color: #555; }
 """
 SCRIPT = """
 for (const table of document.querySelectorAll("table")) {

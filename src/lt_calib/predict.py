@@ -1,0 +1,103 @@
+"""Calibrated predictions of a finished run for pictures of any size and mode.
+
+``python -m lt_calib.predict RUN_FOLDER images/ --out predictions.csv``
+"""
+
+import argparse
+import csv
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from lt_calib.predictor import BATCH, SIDE, Predictor, export, load_run
+
+
+def read_picture(path: Path) -> Tensor:
+    """Read a picture of any size and mode as (3, 32, 32) uint8: turned upright, on white where it is transparent.
+
+    Raises:
+        OSError: it is no picture, or damaged.
+    """
+    with Image.open(path) as file:
+        picture = ImageOps.exif_transpose(file)
+        if picture.mode.startswith(("I", "F")):  # 16 bits or more a pixel, which convert() would cut off at 255
+            values = np.asarray(picture, dtype=np.float64)
+            top = 255 if values.max() <= 255 else 65535
+            picture = Image.fromarray((values.clip(0, top) * (255 / top)).round().astype(np.uint8))
+        if picture.has_transparency_data:
+            rgba = picture.convert("RGBA")
+            picture = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+        small = picture.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+    return torch.from_numpy(np.array(small)).permute(2, 0, 1)
+
+
+class Prediction(NamedTuple):
+    """One line of the output."""
+
+    file: str
+    label: int
+    name: str
+    confidence: float
+    group: str
+
+
+def predict_files(predictor: Predictor, paths: Sequence[Path], unreadable: list[str]) -> Iterator[Prediction]:
+    """Predict pictures, batch by batch; what cannot be read is added to ``unreadable``."""
+    group_of = {c: name for name, classes in predictor.groups.items() for c in classes}
+    for start in range(0, len(paths), BATCH):
+        pictures, names = [], []
+        for path in paths[start : start + BATCH]:
+            try:
+                pictures.append(read_picture(path))
+                names.append(str(path))
+            except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+                unreadable.append(f"{path}: {error}")
+        if pictures:
+            confidence, label = predictor.predict_proba(torch.stack(pictures)).max(dim=1)
+            for name, sure, c in zip(names, confidence.tolist(), label.tolist(), strict=True):
+                yield Prediction(name, c, predictor.class_names[c], round(sure, 6), group_of.get(c, ""))
+
+
+def main() -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(prog="python -m lt_calib.predict", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("run", type=Path, metavar="RUN_FOLDER", help="a finished run's")
+    parser.add_argument("images", type=Path, nargs="?", help="a picture, or a folder that is searched for them")
+    parser.add_argument("--out", type=Path, default=Path("predictions.csv"), help="default: predictions.csv")
+    parser.add_argument("--export", type=Path, metavar="FILE", help="write the model as FILE.pt2 or FILE.onnx")
+    args = parser.parse_args()
+    if args.images is None and args.export is None:
+        parser.error("name a folder of pictures, or --export FILE")
+    try:
+        predictor = load_run(args.run)
+        if args.export:
+            export(predictor, args.export)
+            print(f"written: {args.export}")
+    except ValueError as error:
+        sys.exit(str(error))
+    if args.images is None:
+        return
+    if not args.images.exists():
+        sys.exit(f"{args.images} is not there; name a picture or a folder of pictures")
+    paths = sorted(p for p in args.images.rglob("*") if p.is_file()) if args.images.is_dir() else [args.images]
+    unreadable: list[str] = []
+    with args.out.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["file", "class", "class_name", "confidence", "group"])
+        count = 0
+        for count, prediction in enumerate(predict_files(predictor, paths, unreadable), start=1):  # noqa: B007
+            writer.writerow(prediction)
+    for line in unreadable:
+        print(f"skipped: {line}")
+    how = "calibrated" if predictor.calibrator is not None else "not calibrated: the run has no posthoc calibrator"
+    print(f"{count} pictures, {len(unreadable)} files skipped; {how}; written: {args.out}")
+
+
+if __name__ == "__main__":
+    main()
