@@ -1,4 +1,6 @@
-from collections.abc import Callable, Iterator
+import copy
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from lt_calib.config import conf_dir, register
 
 CONF = conf_dir()
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
-TINY = [
+TINY_FULL = [  # with the experiment's own backbone
     "dataset=digits_lt",
     "stage1.max_epochs=1",
     "stage1.lr=0.01",
@@ -18,6 +20,8 @@ TINY = [
     "trainer.accelerator=cpu",
     "figures=false",
 ]
+SMALL = ["model.backbone._target_=lt_calib.model.resnet_cifar.ResNetCIFAR", "+model.backbone.blocks=1"]  # ResNet-8
+TINY = [*TINY_FULL, *SMALL]
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -25,11 +29,21 @@ def one_thread() -> None:
     torch.set_num_threads(1)  # the tests run side by side
 
 
-@pytest.fixture
-def composed() -> Iterator[Callable[..., DictConfig]]:
+@cache
+def _composed(overrides: tuple[str, ...]) -> DictConfig:
     register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        yield lambda *overrides: compose("config", list(overrides))
+        return compose("config", list(overrides))
+
+
+def compose_config(*overrides: str) -> DictConfig:
+    """What Hydra composes from the overrides, each composition done once: it takes a good part of a second."""
+    return copy.deepcopy(_composed(overrides))
+
+
+@pytest.fixture
+def composed() -> Callable[..., DictConfig]:
+    return compose_config
 
 
 @pytest.fixture

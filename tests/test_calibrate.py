@@ -8,21 +8,15 @@ from lt_calib.calibrate import calibrate_folder, load_calibrator
 from lt_calib.errors import InputError
 from lt_calib.results import read_predictions, write_predictions
 from lt_calib.run import run
-from tests.conftest import TINY
+from tests.conftest import TINY, compose_config
 
 RUN = [*TINY, "stage2.max_epochs=1", "+experiment=cutmix_awabs"]
 
 
 @pytest.fixture(scope="module")
 def held_out(tmp_path_factory):
-    from hydra import compose, initialize_config_dir
-
-    from lt_calib.config import conf_dir, register
-
     folder = tmp_path_factory.mktemp("held_out")
-    register()
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        run(compose("config", [*RUN, "dataset.val_per_class=10"]), folder)
+    run(compose_config(*RUN, "dataset.val_per_class=10"), folder)
     return folder
 
 

@@ -13,7 +13,7 @@ from lt_calib.predict import main, read_picture
 from lt_calib.predictor import export, load_run
 from lt_calib.results import read_predictions
 from lt_calib.run import run
-from tests.conftest import TINY
+from tests.conftest import TINY, TINY_FULL, compose_config
 
 VAL = "dataset.val_per_class=10"
 
@@ -21,15 +21,9 @@ VAL = "dataset.val_per_class=10"
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A calibrated run of two stages."""
-    from hydra import compose, initialize_config_dir
-
-    from lt_calib.config import conf_dir, register
-
     folder = tmp_path_factory.mktemp("trained")
-    register()
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        overrides = [*TINY, "stage2.max_epochs=1", "+experiment=cutmix_awabs", VAL, "posthoc=temperature"]
-        run(compose("config", overrides), folder)
+    overrides = [*TINY, "stage2.max_epochs=1", "+experiment=cutmix_awabs", VAL, "posthoc=temperature"]
+    run(compose_config(*overrides), folder)
     return folder
 
 
@@ -56,7 +50,8 @@ def test_probabilities_are_the_runs_calibrated_ones(trained):
 
 @pytest.mark.parametrize("experiment", ["ce", "ncm", "tau_norm", "logit_adjustment", "bbn", "ldam"])
 def test_a_run_of_any_kind_of_classifier_is_loaded(composed, tmp_path, experiment):
-    run(composed(*TINY, f"+experiment={experiment}"), tmp_path)
+    settings = TINY if experiment != "bbn" else [*TINY_FULL, "dataset.if=100"]  # its backbone is its own, and slow
+    run(composed(*settings, f"+experiment={experiment}"), tmp_path)
     probs = load_run(tmp_path).predict_proba(digit_pictures())
     stages = read_predictions(tmp_path / "predictions.npz")
     logits, _ = stages[max(stages)]["test"]
@@ -135,7 +130,7 @@ def test_folders_that_hold_no_run(trained, tmp_path):
         load_run(tmp_path)
     shutil.copytree(trained, tmp_path / "evil")
     text = (tmp_path / "evil" / "config.yaml").read_text()
-    evil = text.replace("lt_calib.model.resnet_cifar.ResNet32", "os.getcwd")
+    evil = text.replace("lt_calib.model.resnet_cifar.ResNetCIFAR", "os.getcwd")
     assert evil != text
     (tmp_path / "evil" / "config.yaml").write_text(evil)
     with pytest.raises(InputError, match="not of lt_calib"):

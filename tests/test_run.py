@@ -12,7 +12,7 @@ import torch
 from lt_calib.errors import InputError
 from lt_calib.metric.brier_split import BrierSplit
 from lt_calib.run import run
-from tests.conftest import TINY, plugins
+from tests.conftest import TINY, compose_config, plugins
 
 FULL = ["dataset.val_per_class=10", "trainer.eval_every=1", "posthoc=temperature", "figures=true"]
 FIGURES = [
@@ -26,14 +26,8 @@ SHORT = [*TINY, "stage2.max_epochs=1", "+experiment=cutmix_awabs"]
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> Path:
     """One finished run with a validation part."""
-    from hydra import compose, initialize_config_dir
-
-    from lt_calib.config import conf_dir, register
-
     folder = tmp_path_factory.mktemp("run")
-    register()
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        run(compose("config", [*SHORT, *FULL]), folder)
+    run(compose_config(*SHORT, *FULL), folder)
     return folder
 
 
@@ -218,7 +212,7 @@ def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 def test_multirun_with_a_job_that_fails(tmp_path):
     done = command(
         "-m", "+experiment=cutout_awabs,cutmix_awabs", "dataset=digits_lt", "dataset.if=1000,10", "stage1.max_epochs=1",
-        "stage2.max_epochs=1", cwd=tmp_path,
+        "stage2.max_epochs=1", "figures=false", cwd=tmp_path,
     )  # fmt: skip
     folders = {str(p.parent.relative_to(tmp_path)) for p in tmp_path.rglob("results.json")}
     end = "seed0_stage1.max_epochs-1_stage2.max_epochs-1"
@@ -249,5 +243,5 @@ def test_it_runs_where_wandb_is_not_installed_and_without_a_terminal(tmp_path):
         env=environment, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "stage2" in done.stdout
+    assert "stage 2  epoch 1" in done.stdout
     assert len(list(tmp_path.rglob("results.json"))) == 1
