@@ -50,7 +50,7 @@ def test_without_an_account_it_is_offline_and_everything_is_there(tmp_path, capl
     torch.save({}, checkpoint)
     logger.log_results(RESULTS, [picture], {"stage1": checkpoint, "stage2": checkpoint})
     logger.finish(0)
-    where = Path(caplog.text.split("wandb sync ")[1].strip())
+    where = Path(caplog.text.split("wandb sync ")[1].splitlines()[0])
     found = inspect(where)
     summary = found["summary"]
     assert summary["stage1/loss"] == {"last": 2, "min": 1}

@@ -79,7 +79,7 @@ class WandbLogger:
             )
 
         mode = os.environ.get("WANDB_MODE") or "online"
-        if mode == "online" and not _has_key():
+        if mode == "online" and not has_key():
             mode = "offline"  # online, wandb would prompt for a key
         try:
             self._run = start(mode)
@@ -147,7 +147,8 @@ def _key(name: str) -> str:
     return "val/" + name.removeprefix("val_") if name.startswith("val_") else name
 
 
-def _has_key() -> bool:
+def has_key() -> bool:
+    """Say whether there is an API key for the service, in the environment or in netrc."""
     # Read here, since what wandb offers for it differs between its versions, and may prompt.
     if os.environ.get("WANDB_API_KEY"):
         return True
