@@ -4,7 +4,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError
 
 from lt_calib import build
-from lt_calib.config import check_keys, differing_keys, nearest_factor
+from lt_calib.check import check_keys
+from lt_calib.config import differing_keys, nearest_factor
 from lt_calib.errors import InputError
 from tests.conftest import CONF, EXPERIMENTS, plugins
 

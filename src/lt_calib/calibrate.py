@@ -15,8 +15,9 @@ from hydra.errors import CompactHydraException, HydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from lt_calib.check import check_keys, check_targets
 from lt_calib.checkpoint import write_atomically
-from lt_calib.config import check_keys, check_targets, conf_dir, register
+from lt_calib.config import conf_dir, register
 from lt_calib.errors import InputError
 from lt_calib.metric.evaluate import evaluate
 from lt_calib.posthoc.base import Calibrator

@@ -1,12 +1,10 @@
-"""The configuration: where it lies, its typed top level, its resolvers, and the check of every key."""
+"""The configuration: where it lies, its typed top level, its resolvers, and what makes two of them the same."""
 
-import difflib
 import hashlib
-import inspect
 import json
 import math
 import re
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,26 +17,6 @@ from lt_calib.errors import InputError
 NOT_IN_FOLDER = ("experiment", "name", "seed", "dataset", "dataset.if", "dataset.root", "logger", "figures")
 NO_EFFECT = ("logger", "dataset.root", "figures")
 MAX_FOLDER = 150
-
-# Settings that run.py itself takes out of a node before it is instantiated.
-TAKEN_BY_RUN = {
-    "dataset": {"if", "recipe"},
-    "augment": {"partner"},
-    "resample": {"space"},
-    "stage1": {"loss", "sampler", "ckpt_path"},
-    "stage2": {"loss", "sampler", "classifier"},
-}
-
-
-# Parameters that run.py itself gives, and no setting may.
-GIVEN_BY_RUN = {"imbalance_factor", "backbone", "stage1_classifier", "class_counts", "targets", "num_classes"}
-WITHOUT_TARGET = {
-    "stage2": {"max_epochs"},
-    "augment": set(),
-    "resample": set(),
-    "posthoc": set(),
-    "dataset.recipe": {"stage1_epochs", "stage1_lr", "stage2_epochs", "cutout_size", "unimix_tau", "stage2"},
-}
 
 
 @dataclass
@@ -113,73 +91,6 @@ def _changed(overrides: ListConfig) -> str:
     return text
 
 
-def check_keys(cfg: DictConfig) -> None:
-    """Refuse a setting that nothing reads: a typo, also one inside an experiment's file.
-
-    Raises:
-        InputError: names the key, and the nearest one there is.
-    """
-    _refuse(cfg, {f.name for f in fields(Config)}, "")
-    if cfg.seed < 0:
-        raise InputError(f"seed={cfg.seed} must be >= 0")
-    _check(cfg, "")
-
-
-def _check(node: Any, path: str) -> None:
-    if isinstance(node, ListConfig):
-        for i, child in enumerate(node):
-            _check(child, f"{path}[{i}]")
-    if not isinstance(node, DictConfig):
-        return
-    taken = TAKEN_BY_RUN.get(path, set())
-    if "_target_" not in node:
-        if path in WITHOUT_TARGET:
-            _refuse(node, WITHOUT_TARGET[path], path)
-        if path.startswith("metric."):
-            raise InputError(f"{path} is no metric: it has no _target_")
-    if "_target_" in node:
-        parameters = inspect.signature(_locate(node["_target_"], path)).parameters.values()
-        if all(p.kind is not p.VAR_KEYWORD for p in parameters):
-            _refuse(node, {p.name for p in parameters} - GIVEN_BY_RUN | taken, path)
-    for key in node:
-        if not str(key).startswith("_"):
-            _check(node[key], f"{path}.{key}" if path else str(key))
-
-
-def _refuse(node: DictConfig, known: set[str], path: str) -> None:
-    for key in node:
-        if isinstance(key, str) and not key.startswith("_") and key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            cure = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(known))}"
-            raise InputError(f"unknown setting {path}{'.' if path else ''}{key}; {cure}")
-
-
-def check_targets(node: Any) -> None:
-    """Refuse a configuration that was read from a file and would build what is not this package's.
-
-    Raises:
-        InputError: a ``_target_`` outside lt_calib.
-    """
-    if isinstance(node, ListConfig):
-        for child in node:
-            check_targets(child)
-    if isinstance(node, DictConfig):
-        target = node.get("_target_")
-        if target is not None and not str(target).startswith("lt_calib."):
-            raise InputError(f"_target_: {target} is not of lt_calib; a file that was read may build nothing else")
-        for key in node:
-            check_targets(node[key])
-
-
-def _locate(target: str, path: str) -> Any:
-    from hydra.utils import get_object
-
-    try:
-        return get_object(target)
-    except Exception as error:
-        raise InputError(f"{path}._target_={target} cannot be found: {error}") from error
-
-
 def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Turn nested dicts into ``{"a.b.c": value}``."""
     flat: dict[str, Any] = {}
@@ -207,3 +118,19 @@ def differing_keys(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     a, b = flatten(old), flatten(new)
     keys = sorted(k for k in a.keys() | b.keys() if a.get(k) != b.get(k))
     return [k for k in keys if not _without_effect(k)]
+
+
+def refuse_other_settings(folder: Path, cfg: DictConfig) -> None:
+    """Refuse a folder that holds a run with other settings than these."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "config.yaml"
+    if not path.exists():
+        return
+    old: Any = OmegaConf.to_container(OmegaConf.load(path))
+    new: Any = OmegaConf.to_container(cfg)
+    keys = differing_keys(old, new)
+    if keys:
+        raise InputError(
+            f"{folder} holds a run with other settings ({', '.join(keys)}). "
+            "Take another folder (hydra.run.dir=FOLDER), or remove that one"
+        )

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from lt_calib.build import finish, without
 from lt_calib.calibrate import CALIBRATORS, load_calibrator
+from lt_calib.check import check_targets
 from lt_calib.checkpoint import load_stage
-from lt_calib.config import check_targets, register
+from lt_calib.config import register
 from lt_calib.errors import InputError
 from lt_calib.posthoc.base import Calibrator
 

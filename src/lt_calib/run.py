@@ -18,8 +18,8 @@ from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from lt_calib.config import check_keys, conf_dir, differing_keys, register
-from lt_calib.errors import InputError
+from lt_calib.check import check_keys
+from lt_calib.config import conf_dir, refuse_other_settings, register
 
 log = logging.getLogger("lt_calib.run")  # under python -m, __name__ is "__main__"
 
@@ -110,22 +110,6 @@ def show(folder: Path, results: dict[str, Any]) -> None:
     print_table(results)
     for figure in sorted((folder / "figures").glob("*.png")):
         log.info("%s", os.path.relpath(figure))
-
-
-def refuse_other_settings(folder: Path, cfg: DictConfig) -> None:
-    """Refuse a folder that holds a run with other settings than these."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "config.yaml"
-    if not path.exists():
-        return
-    old: Any = OmegaConf.to_container(OmegaConf.load(path))
-    new: Any = OmegaConf.to_container(cfg)
-    keys = differing_keys(old, new)
-    if keys:
-        raise InputError(
-            f"{folder} holds a run with other settings ({', '.join(keys)}). "
-            "Take another folder (hydra.run.dir=FOLDER), or remove that one"
-        )
 
 
 def fit_or_load(

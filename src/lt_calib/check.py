@@ -1,0 +1,98 @@
+"""The check of every key of a configuration, and of what a configuration from a file may build."""
+
+import difflib
+import inspect
+from dataclasses import fields
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig
+
+from lt_calib.config import Config
+from lt_calib.errors import InputError
+
+# Settings that run.py itself takes out of a node before it is instantiated.
+TAKEN_BY_RUN = {
+    "dataset": {"if", "recipe"},
+    "augment": {"partner"},
+    "resample": {"space"},
+    "stage1": {"loss", "sampler", "ckpt_path"},
+    "stage2": {"loss", "sampler", "classifier"},
+}
+
+
+# Parameters that run.py itself gives, and no setting may.
+GIVEN_BY_RUN = {"imbalance_factor", "backbone", "stage1_classifier", "class_counts", "targets", "num_classes"}
+WITHOUT_TARGET = {
+    "stage2": {"max_epochs"},
+    "augment": set(),
+    "resample": set(),
+    "posthoc": set(),
+    "dataset.recipe": {"stage1_epochs", "stage1_lr", "stage2_epochs", "cutout_size", "unimix_tau", "stage2"},
+}
+
+
+def check_keys(cfg: DictConfig) -> None:
+    """Refuse a setting that nothing reads: a typo, also one inside an experiment's file.
+
+    Raises:
+        InputError: names the key, and the nearest one there is.
+    """
+    _refuse(cfg, {f.name for f in fields(Config)}, "")
+    if cfg.seed < 0:
+        raise InputError(f"seed={cfg.seed} must be >= 0")
+    _check(cfg, "")
+
+
+def _check(node: Any, path: str) -> None:
+    if isinstance(node, ListConfig):
+        for i, child in enumerate(node):
+            _check(child, f"{path}[{i}]")
+    if not isinstance(node, DictConfig):
+        return
+    taken = TAKEN_BY_RUN.get(path, set())
+    if "_target_" not in node:
+        if path in WITHOUT_TARGET:
+            _refuse(node, WITHOUT_TARGET[path], path)
+        if path.startswith("metric."):
+            raise InputError(f"{path} is no metric: it has no _target_")
+    if "_target_" in node:
+        parameters = inspect.signature(_locate(node["_target_"], path)).parameters.values()
+        if all(p.kind is not p.VAR_KEYWORD for p in parameters):
+            _refuse(node, {p.name for p in parameters} - GIVEN_BY_RUN | taken, path)
+    for key in node:
+        if not str(key).startswith("_"):
+            _check(node[key], f"{path}.{key}" if path else str(key))
+
+
+def _refuse(node: DictConfig, known: set[str], path: str) -> None:
+    for key in node:
+        if isinstance(key, str) and not key.startswith("_") and key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            cure = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(known))}"
+            raise InputError(f"unknown setting {path}{'.' if path else ''}{key}; {cure}")
+
+
+def check_targets(node: Any) -> None:
+    """Refuse a configuration that was read from a file and would build what is not this package's.
+
+    Raises:
+        InputError: a ``_target_`` outside lt_calib.
+    """
+    if isinstance(node, ListConfig):
+        for child in node:
+            check_targets(child)
+    if isinstance(node, DictConfig):
+        target = node.get("_target_")
+        if target is not None and not str(target).startswith("lt_calib."):
+            raise InputError(f"_target_: {target} is not of lt_calib; a file that was read may build nothing else")
+        for key in node:
+            check_targets(node[key])
+
+
+def _locate(target: str, path: str) -> Any:
+    from hydra.utils import get_object
+
+    try:
+        return get_object(target)
+    except Exception as error:
+        raise InputError(f"{path}._target_={target} cannot be found: {error}") from error
