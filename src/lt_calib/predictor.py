@@ -137,13 +137,13 @@ def export(predictor: Predictor, path: Path) -> None:
 
     Args:
         predictor: A finished run.
-        path: Ends with ``.pt2`` (torch.export) or ``.onnx`` (needs the extra ``export``).
+        path: Ends with ``.pt2`` (torch.export) or ``.onnx`` (needs the extra ``export``, and a recent torch: 2.14 is).
 
     Raises:
         InputError: another ending, or what ONNX needs is not installed.
     """
     example = (torch.rand(2, 3, SIDE, SIDE),)
-    batch = torch.export.Dim("batch")
+    batch = torch.export.Dim("batch", max=65_536)  # torch 2.6 wants an end
     if path.suffix == ".pt2":
         torch.export.save(torch.export.export(predictor, example, dynamic_shapes=({0: batch},)), path)
     elif path.suffix == ".onnx":
