@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lt_calib.report.by_factor import by_factor
 from lt_calib.report.figures import draw_comparisons
 from lt_calib.report.page import page
 from lt_calib.report.rows import summarise
@@ -22,9 +23,10 @@ FLAGS = [
 PROBE = """
 <script>
 const seen = {errors: window.seenErrors};
-const heads = [...document.querySelectorAll("th")];
+const table = document.querySelector("table");
+const heads = [...table.querySelectorAll("th")];
 const column = name => heads.findIndex(head => head.textContent === name);
-const values = name => [...document.querySelectorAll("tbody tr")].map(row => row.cells[column(name)].textContent);
+const values = name => [...table.querySelectorAll("tbody tr")].map(row => row.cells[column(name)].textContent);
 heads[column("accuracy")].click(); seen.up = values("accuracy");
 heads[column("accuracy")].click(); seen.down = values("accuracy");
 heads[column("method")].click(); seen.methods = values("method");
@@ -44,7 +46,8 @@ ERRORS = "<script>window.seenErrors = []; window.onerror = text => { window.seen
 def test_it_opens_sorts_and_shows_its_figures(tmp_path: Path):
     runs = [run(tmp_path, name, skill, noise=i) for i, (name, skill) in enumerate([("b", 2.0), ("a", 1.0), ("c", 3.0)])]
     paths = draw_comparisons(runs, tmp_path / "figures")
-    text = page(summarise(runs), {p.stem: p for p in paths}, [], "test")
+    rows = summarise(runs)
+    text = page(rows, by_factor(rows), {p.stem: p for p in paths}, [], "test")
     probed = text.replace("<style>", ERRORS + "<style>").replace("</body>", PROBE + "</body>")
     (tmp_path / "page.html").write_text(probed, encoding="utf-8")
     command = [str(BROWSER), *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"]

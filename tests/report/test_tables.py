@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from lt_calib.report.by_factor import by_factor, csv_of, in_groups, latex_of, markdown_of
 from lt_calib.report.figures import draw_comparisons
 from lt_calib.report.noise import beyond_noise
 from lt_calib.report.page import page
 from lt_calib.report.published import published, published_rows
 from lt_calib.report.rows import summarise
-from lt_calib.report.table import comma_separated, latex, markdown
+from lt_calib.report.table import comma_separated, markdown
 
 TARGETS = torch.arange(600) % 10
 
@@ -100,19 +101,43 @@ def test_csv_has_one_number_a_cell(tmp_path):
     assert (row["n"], row["acc_tail"], row["published_acc_percent"]) == ("3", "", "70.4")
 
 
-def test_latex_has_methods_by_imbalance_factor(tmp_path):
+def test_methods_by_imbalance_factor_in_all_three_formats(tmp_path):
     runs = [run(tmp_path, name, 2.0, factor=factor) for name in ("ce", "ldam_drw") for factor in (10, 100)]
-    text = latex(summarise(runs))
-    assert "method & IF 100 & IF 10" in text
-    assert r"ldam\_drw & " in text
-    assert text.count(" / 5.00") == 4
+    runs = [run_ for run_ in runs if (run_["name"], run_["dataset"]["imbalance_factor"]) != ("ldam_drw", 10)]
+    next(r for r in runs if r["dataset"]["imbalance_factor"] == 100)["stage1"]["test"]["acc"] = 0.7
+    rows = summarise(runs)
+    (grid,) = by_factor(rows)
+    assert grid.head == ["method", "epochs", "stage", "", "IF 100", "IF 10"]
+    lines = {(line[0], line[3]): line[4:] for line in grid.lines}
+    assert lines["ce", "ours"][0] == "70.00 / 5.00"
+    assert lines["ce", "published"][0] == "70.40 / -"
+    assert lines["ce", "difference"][0] == "-0.40 / -"
+    assert lines["ldam_drw", "ours"][1] == "-"  # nothing was run there
+    assert "| ce | 200 | 1 | ours | 70.00 / 5.00 |" in markdown_of(grid)
+    assert r"ldam\_drw & 200 & 1 & ours & " in latex_of(grid)
+    table = list(csv.reader(io.StringIO(csv_of([grid]))))
+    assert table[1:] == [grid.head, *grid.lines]
+    assert "head & medium & tail" in latex_of(in_groups(rows))
+
+
+def test_one_table_by_factor_holds_both_stages_over_seeds(tmp_path):
+    runs = [run(tmp_path, "mislas", 2.0, seed) for seed in range(2)]
+    for acc, r in zip((0.5, 0.7), runs, strict=True):
+        stage2 = {"epochs": 10, "test": r["stage1"]["test"] | {"acc": acc}}
+        r["stage2"] = stage2
+    (grid,) = by_factor(summarise(runs))
+    ours = [line for line in grid.lines if line[3] == "ours"]
+    assert [line[:3] for line in ours] == [["mislas", "200 + 10", "1"], ["mislas", "200 + 10", "2"]]
+    assert ours[1][4] == "60.00 ± 14.14 / 5.00 ± 0.00"
+    assert r"60.00 $\pm$ 14.14" in latex_of(grid)
 
 
 def test_the_page_holds_everything_and_escapes_names(tmp_path):
     runs = [run(tmp_path, "<b>", 2.0), run(tmp_path, "ce", 1.0, noise=1)]
     paths = draw_comparisons(runs, tmp_path / "figures")
     assert len(paths) == 4
-    text = page(summarise(runs), {p.stem: p for p in paths}, [Path("outputs/failed")], "test")
+    rows = summarise(runs)
+    text = page(rows, by_factor(rows), {p.stem: p for p in paths}, [Path("outputs/failed")], "test")
     assert "&lt;b&gt;" in text
     assert "<b>ce" not in text
     assert text.count("data:image/png;base64,") == 4

@@ -7,16 +7,17 @@ import argparse
 import sys
 from pathlib import Path
 
+from lt_calib.report.by_factor import by_factor, csv_of, in_groups, latex_of, markdown_of
 from lt_calib.report.read import Run, read_runs, unfinished
 from lt_calib.report.rows import summarise
-from lt_calib.report.table import comma_separated, latex, markdown
+from lt_calib.report.table import comma_separated, markdown
 
 OF_A_RUN = ("stage1_reliability", "stage2_reliability", "groups")  # figures of each run that the page shows
 MOST_RUNS = 12
 
 
 def write(folder: Path, runs: list[Run], rows: list, open_jobs: list[Path], split: str) -> None:
-    """Write report.md, .csv, .tex and .html, and the figures, into ``folder``."""
+    """Write report.md, .csv, .tex and .html, report_by_factor.csv and the figures into ``folder``."""
     from lt_calib.report.figures import draw_comparisons
     from lt_calib.report.page import page
 
@@ -30,11 +31,13 @@ def write(folder: Path, runs: list[Run], rows: list, open_jobs: list[Path], spli
         figures |= {f"{about}: {path.stem} ({run['folder'].name})": path for path in paths if path.exists()}
     if len(shown) > MOST_RUNS:
         print(f"the page shows the own figures of the first {MOST_RUNS} of {len(shown)} runs; its tables have all")
+    grids = by_factor(rows)
     texts = {
-        "report.md": markdown(rows) + "\n",
+        "report.md": "\n\n".join([*map(markdown_of, grids), markdown(rows)]) + "\n",
         "report.csv": comma_separated(rows),
-        "report.tex": latex(rows),
-        "report.html": page(rows, figures, open_jobs, split),
+        "report_by_factor.csv": csv_of(grids),
+        "report.tex": "\n\n".join(map(latex_of, [*grids, in_groups(rows)])) + "\n",
+        "report.html": page(rows, grids, figures, open_jobs, split),
     }
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")

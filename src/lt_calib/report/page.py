@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
+from lt_calib.report.by_factor import Grid
 from lt_calib.report.rows import Row
 from lt_calib.report.table import COLUMNS, METRIC_OF, columns_of
 
@@ -40,17 +41,19 @@ for (const table of document.querySelectorAll("table")) {
 """
 
 
-def page(rows: Sequence[Row], figures: Mapping[str, Path], unfinished: Sequence[Path], split: str) -> str:
+def page(
+    rows: Sequence[Row], grids: Sequence[Grid], figures: Mapping[str, Path], unfinished: Sequence[Path], split: str
+) -> str:
     """Write the page.
 
     Args:
         rows: Of the table.
+        grids: The same by imbalance factor.
         figures: Caption -> path of a PNG.
         unfinished: Folders without results.
         split: What the numbers were measured on.
     """
     columns = columns_of(rows)
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in columns)
     body = []
     for row in rows:
         cells = []
@@ -58,7 +61,11 @@ def page(rows: Sequence[Row], figures: Mapping[str, Path], unfinished: Sequence[
             text = escape(COLUMNS[name](row))
             text = f"<b>{text}</b>" if METRIC_OF.get(name) in row.bold else text
             cells.append(f'<td class="number">{text}</td>' if name in METRIC_OF else f"<td>{text}</td>")
-        body.append(f"<tr>{''.join(cells)}</tr>")
+        body.append("".join(cells))
+    tables = _table(columns, body)
+    for grid in grids:
+        lines = ["".join(f"<td>{escape(text)}</td>" for text in line) for line in grid.lines]
+        tables += f"<h2>{escape(grid.title)}</h2>{_table(grid.head, lines)}"
     pictures = "".join(
         f'<figure><img alt="{escape(caption)}" src="data:image/png;base64,'
         f'{base64.b64encode(path.read_bytes()).decode()}"><figcaption>{escape(caption)}</figcaption></figure>'
@@ -77,9 +84,15 @@ def page(rows: Sequence[Row], figures: Mapping[str, Path], unfinished: Sequence[
 ranked.
 Bold: best of its data, schedule and stage, and apart from every other beyond noise (paired by picture, p &lt; 0.05).
 A click on a column's head sorts.</p>
-<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>
+{tables}
 {f"<h2>Not finished</h2><ul>{open_jobs}</ul>" if unfinished else ""}
 {f"<h2>Figures</h2>{pictures}" if figures else ""}
 <script>{SCRIPT}</script>
 </body></html>
 """
+
+
+def _table(head: Sequence[str], lines: Sequence[str]) -> str:
+    columns = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    return f'<div class="scroll"><table><thead><tr>{columns}</tr></thead><tbody>{body}</tbody></table></div>'

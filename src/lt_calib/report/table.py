@@ -1,4 +1,4 @@
-"""Tables of rows, as Markdown, CSV and LaTeX: mean and standard deviation over seeds."""
+"""Tables of rows, as Markdown and CSV: mean and standard deviation over seeds."""
 
 import csv
 import io
@@ -100,35 +100,3 @@ def comma_separated(rows: Sequence[Row]) -> str:
         about = [row.dataset, row.imbalance_factor, row.val_per_class, row.method, row.epochs, row.stage, row.device]
         writer.writerow([*about, row.precision, len(row.runs), *numbers, *(row.published or ("", "", ""))])
     return text.getvalue()
-
-
-def latex(rows: Sequence[Row]) -> str:
-    """Make LaTeX tables in the shape of the papers, for booktabs: methods by imbalance factor, accuracy / ECE.
-
-    One table for each data set, schedule and stage.
-    """
-    tables = []
-    for setting in dict.fromkeys((r.dataset, r.val_per_class, r.epochs, r.stage) for r in rows):
-        mine = [r for r in rows if (r.dataset, r.val_per_class, r.epochs, r.stage) == setting]
-        factors = sorted({r.imbalance_factor for r in mine}, reverse=True)
-        lines = [
-            f"% {setting[0]}, {setting[1]} a class held out, {setting[2]} epochs, stage {setting[3]}; percent",
-            rf"\begin{{tabular}}{{l{'c' * len(factors)}}}",
-            r"\toprule",
-            " & ".join(["method", *(f"IF {factor:g}" for factor in factors)]) + r" \\",
-            r"\midrule",
-        ]
-        for method in dict.fromkeys(r.method for r in mine):
-            cells = []
-            for factor in factors:
-                found = [r for r in mine if (r.method, r.imbalance_factor) == (method, factor)]
-                shown = [f"{_bold(r)} / {show(r.values['ece'], True)}".replace("±", r"$\pm$") for r in found]
-                cells.append(" ; ".join(shown) or "--")
-            lines.append(" & ".join([method.replace("_", r"\_"), *cells]) + r" \\")
-        tables.append("\n".join([*lines, r"\bottomrule", r"\end{tabular}"]))
-    return "\n\n".join(tables) + "\n"
-
-
-def _bold(row: Row) -> str:
-    text = show(row.values["acc"], True)
-    return rf"\textbf{{{text}}}" if "acc" in row.bold else text
