@@ -1,4 +1,5 @@
 import copy
+import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -19,14 +20,16 @@ TINY_FULL = [  # with the experiment's own backbone
     "trainer.precision=32-true",
     "trainer.accelerator=cpu",
     "figures=false",
+    "cache=off",
 ]
 SMALL = ["model.backbone._target_=lt_calib.model.resnet_cifar.ResNetCIFAR", "+model.backbone.blocks=1"]  # ResNet-8
 TINY = [*TINY_FULL, *SMALL]
 
 
 @pytest.fixture(autouse=True, scope="session")
-def one_thread() -> None:
+def one_thread(tmp_path_factory) -> None:
     torch.set_num_threads(1)  # the tests run side by side
+    os.environ["LT_CALIB_CACHE"] = str(tmp_path_factory.mktemp("cache"))  # nobody's own is read or filled
 
 
 @cache

@@ -156,7 +156,7 @@ def test_a_refused_command_leaves_a_finished_run_as_it_was(finished, monkeypatch
     monkeypatch.setattr("lt_calib.run.HydraConfig.get", lambda: Conf)
     monkeypatch.setattr("lt_calib.run.run", lambda cfg, folder: (_ for _ in ()).throw(InputError("other settings")))
     with pytest.raises(Exception, match="other settings"):
-        job(None)  # type: ignore[arg-type]
+        job(compose_config(*SHORT))
     assert {p: p.read_bytes() for p in finished.rglob("*") if p.is_file()} == before
 
 
@@ -172,7 +172,7 @@ def test_a_run_that_is_told_to_end_says_so_by_its_exit_code(tmp_path, monkeypatc
     monkeypatch.setattr("lt_calib.run.HydraConfig.get", lambda: Conf)
     monkeypatch.setattr("lt_calib.run.run", lambda cfg, folder: (_ for _ in ()).throw(SystemExit))
     with pytest.raises(SystemExit) as stop:
-        job(None)  # type: ignore[arg-type]
+        job(compose_config(*SHORT))
     assert stop.value.code == 143
 
 
@@ -184,7 +184,7 @@ def test_one_stage(composed, tmp_path):
 
 
 def test_everything_is_checked_before_anything_trains(composed, tmp_path, monkeypatch):
-    monkeypatch.setattr("lt_calib.run.fit_or_load", lambda *a: pytest.fail("trained"))
+    monkeypatch.setattr("lt_calib.fit.fit_or_load", lambda *a: pytest.fail("trained"))
     with pytest.raises(Exception, match=r"eps_head 0.7"):
         run(composed(*SHORT, "stage2.loss.eps_head=0.7"), tmp_path)
     assert not (tmp_path / "config.yaml").exists()  # the folder is free for the corrected job

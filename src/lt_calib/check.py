@@ -24,6 +24,7 @@ TAKEN_BY_RUN = {
 GIVEN_BY_RUN = {"imbalance_factor", "backbone", "stage1_classifier", "class_counts", "targets", "num_classes"}
 WITHOUT_TARGET = {
     "stage2": {"max_epochs"},
+    "cache": {"root"},
     "augment": set(),
     "resample": set(),
     "posthoc": set(),
@@ -40,6 +41,8 @@ def check_keys(cfg: DictConfig) -> None:
     _refuse(cfg, {f.name for f in fields(Config)}, "")
     if cfg.seed < 0:
         raise InputError(f"seed={cfg.seed} must be >= 0")
+    if cfg.resume not in ("auto", "off"):
+        raise InputError(f"resume={cfg.resume} must be 'auto' (go on where a run stopped) or 'off' (a new folder)")
     _check(cfg, "")
 
 

@@ -27,6 +27,12 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def remove_remains(folder: Path) -> None:
+    """Remove what a process that was killed while writing has left."""
+    for path in folder.glob("*.part"):
+        path.unlink(missing_ok=True)
+
+
 def save_stage(path: Path, backbone: nn.Module, classifier: nn.Module, about: dict[str, Any]) -> None:
     """Write one finished stage.
 

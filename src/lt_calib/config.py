@@ -14,8 +14,19 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from lt_calib.errors import InputError
 
 # Settings that the folder's name already says, or that change no number.
-NOT_IN_FOLDER = ("experiment", "name", "seed", "dataset", "dataset.if", "dataset.root", "logger", "figures")
-NO_EFFECT = ("logger", "dataset.root", "figures")
+NOT_IN_FOLDER = (
+    "experiment",
+    "name",
+    "seed",
+    "dataset",
+    "dataset.if",
+    "dataset.root",
+    "logger",
+    "cache",
+    "resume",
+    "figures",
+)
+NO_EFFECT = ("logger", "cache", "resume", "dataset.root", "figures")
 MAX_FOLDER = 150
 
 
@@ -45,6 +56,8 @@ class Config:
     posthoc: Any = None
     figures: bool = True
     trainer: Any = None
+    cache: Any = None
+    resume: str = "auto"
     logger: Any = None
 
 
@@ -84,7 +97,7 @@ def _changed(overrides: ListConfig) -> str:
     Without ``=`` and ``,``, so that the folder's path can be a value on the command line: ``stage1.ckpt_path=...``.
     """
     kept = [o for o in overrides if o.lstrip("+~").split("=")[0] not in NOT_IN_FOLDER]
-    kept = [o for o in kept if not o.startswith("logger.")]
+    kept = [o for o in kept if not o.startswith(("logger.", "cache."))]
     text = "".join("_" + re.sub(r"[^\w.+@-]+", "-", o) for o in sorted(kept))
     if len(text) > MAX_FOLDER:
         text = f"{text[:MAX_FOLDER]}_{hashlib.sha256(text.encode()).hexdigest()[:8]}"

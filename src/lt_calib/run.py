@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import traceback
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +46,16 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
 
     from lt_calib import build
     from lt_calib import results as out
+    from lt_calib.cache import shared_stage1
     from lt_calib.calibrate import add_calibrated, refuse_without_validation
-    from lt_calib.checkpoint import write_atomically
+    from lt_calib.checkpoint import remove_remains, write_atomically
     from lt_calib.figure.of_run import draw_figures
+    from lt_calib.fit import fit_or_load, predict
 
     cfg = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[assignment]
     check_keys(cfg)
     refuse_other_settings(folder, cfg)
+    remove_remains(folder)
     done = folder / "results.json"
     if done.exists():
         log.info("%s is finished already: nothing is trained, drawn or logged again.", folder)
@@ -77,7 +81,8 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
         write_atomically(folder / "config.yaml", lambda stream: stream.write(OmegaConf.to_yaml(cfg).encode()))
 
         ckpt_path = Path(cfg.stage1.ckpt_path or folder / "stage1.ckpt")
-        fits = {"stage1": fit_or_load(cfg, data, stage1, sampler1, ckpt_path, logger, metrics)}
+        with shared_stage1(cfg, data, ckpt_path):
+            fits = {"stage1": fit_or_load(cfg, data, stage1, sampler1, ckpt_path, logger, metrics)}
         predictions = {"stage1": predict(cfg, data, stage1)}
         if two_stages:
             stage2, sampler2, data2 = build.build_stage2(cfg, data, backbone, classifier)
@@ -112,69 +117,24 @@ def show(folder: Path, results: dict[str, Any]) -> None:
         log.info("%s", os.path.relpath(figure))
 
 
-def fit_or_load(
-    cfg: DictConfig, data: Any, module: Any, sampler: Any, ckpt_path: Path, logger: Any, metrics: Any
-) -> dict[str, Any]:
-    """Train a stage and write its checkpoint, or load the one that is there.
-
-    Returns:
-        ``{"epochs", "seconds", "images_per_second", "history", ...}``.
-    """
-    from lt_calib import build
-    from lt_calib.checkpoint import load_stage, save_stage
-    from lt_calib.metric.evaluate import evaluate
-    from lt_calib.stage.history import History
-    from lt_calib.stage.progress import ProgressBar
-
-    given = module.stage == 1 and cfg.stage1.ckpt_path is not None
-    if given or ckpt_path.exists():
-        about = load_stage(ckpt_path, module.backbone, module.classifier, data.facts)
-        for row in about["history"]:
-            logger.log_epoch(row)
-        log.info("Stage %d is taken from %s (%d epochs).", module.stage, ckpt_path, about["epochs"])
-        return about
-
-    bar = ProgressBar(f"stage {module.stage}")
-
-    def report(row: dict[str, Any]) -> None:
-        bar.epoch(row)
-        logger.log_epoch(row)
-
-    history = History(module.stage, lambda logits, targets: evaluate(logits, targets, data.groups, metrics), report)
-    augment, partner = build.build_augment(cfg, data) if module.stage == 1 else ([], None)
-    if module.max_epochs > 0:
-        data.draw_with(sampler, partner)
-        build.build_trainer(cfg, module.max_epochs, [history, bar, *augment]).fit(module, datamodule=data)
-    about = {
-        "epochs": module.max_epochs,
-        "seconds": history.seconds,
-        "images_per_second": history.images_per_second,
-        "history": history.rows,
-        "data": data.facts,
-    }
-    save_stage(ckpt_path, module.backbone, module.classifier, about)
-    return about
-
-
-def predict(cfg: DictConfig, data: Any, module: Any) -> dict[str, Any]:
-    """Compute logits and targets of the test set, and of the validation part where there is one."""
-    from lt_calib.build import build_trainer
-    from lt_calib.stage.evaluate import predictions_of
-
-    splits = [split for split in ("val", "test") if split in data.splits]
-    return {split: predictions_of(build_trainer(cfg, 0, []), module, data, split) for split in splits}
+def fresh(folder: Path) -> Path:
+    """Return the folder, or where a run has begun there the first of ``FOLDER_2``, ``FOLDER_3``, ... without one."""
+    numbered = (folder.with_name(f"{folder.name}_{i}") for i in count(2))
+    return next(f for f in chain([folder], numbered) if not (f / "config.yaml").exists())
 
 
 def job(cfg: DictConfig) -> None:
     """Run one job of Hydra's; a failure leaves error.txt in its folder and does not disturb the jobs after it."""
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
+    if cfg.resume == "off":
+        folder = fresh(folder)
     error_file = folder / "error.txt"
     error_file.unlink(missing_ok=True)
     try:
         run(cfg, folder)
     except SystemExit as stop:  # Lightning's, when the process is told to end
-        log.error("%s was told to end (SIGTERM); the same command goes on from its last finished stage.", folder)
+        log.error("%s was told to end (SIGTERM); the same command goes on after its last finished epoch.", folder)
         raise SystemExit(128 + signal.SIGTERM) from stop
     except Exception as error:
         if not (folder / "results.json").exists():  # a refused command leaves a finished run as it was
@@ -186,7 +146,7 @@ def job(cfg: DictConfig) -> None:
         multirun = hydra_config.mode is RunMode.MULTIRUN
         if multirun:  # Hydra itself names the first failure only
             log.error("%s failed: %s", folder, cause)
-        if isinstance(cause, ValueError) or isinstance(error, CompactHydraException):
+        if isinstance(cause, ValueError | OSError) or isinstance(error, CompactHydraException):
             raise CompactHydraException(str(cause)) from None
         raise
 

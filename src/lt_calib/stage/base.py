@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from lightning import LightningModule
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR
 
 from lt_calib.metric.predictions import Predictions
 
@@ -75,12 +74,15 @@ class StageModule(LightningModule):
         return self.loss(self(images), targets)
 
     def on_train_epoch_start(self) -> None:
-        """Tell the epoch to whatever changes with it."""
+        """Tell the epoch to whatever changes with it, the learning rate too."""
         trainer: Any = self.trainer
         for part in (*self.modules(), *trainer.callbacks, trainer.train_dataloader):
             set_epoch = getattr(part, "set_epoch", None)
             if callable(set_epoch):
                 set_epoch(self.current_epoch)
+        for optimizer in trainer.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["full_lr"] * self.schedule(self.current_epoch, self.max_epochs)
 
     def validation_step(self, batch: list[Tensor], batch_idx: int) -> None:
         """Collect the logits of one batch."""
@@ -101,14 +103,12 @@ class StageModule(LightningModule):
         """Parameters to train, each group with its learning rate."""
         raise NotImplementedError
 
-    def configure_optimizers(self) -> Any:
-        """SGD, and the schedule's factor at each epoch."""
-        optimizer = torch.optim.SGD(
-            self.param_groups(),
-            lr=self.lr,
+    def configure_optimizers(self) -> torch.optim.SGD:
+        """SGD; the schedule's factor is set at each epoch's start, from the epoch alone."""
+        groups = [{"lr": self.lr, **group} for group in self.param_groups()]
+        return torch.optim.SGD(
+            [{**group, "full_lr": group["lr"]} for group in groups],
             momentum=self.momentum,
             weight_decay=self.weight_decay,
             nesterov=self.nesterov,
         )
-        scheduler = LambdaLR(optimizer, lambda epoch: self.schedule(epoch, max(1, self.max_epochs)))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "epoch"}}

@@ -40,7 +40,6 @@ class History(Callback):
         self._seconds = 0.0
         self._images = 0
         self._loss = torch.zeros((), device=pl_module.device)
-        self._lr = trainer.optimizers[-1].param_groups[-1]["lr"]
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -58,7 +57,7 @@ class History(Callback):
         row: Row = {
             "stage": self.stage,
             "epoch": trainer.current_epoch + 1,
-            "lr": self._lr,
+            "lr": trainer.optimizers[-1].param_groups[-1]["lr"],
             "loss": self._mean_loss,
             "seconds": round(self._seconds, 4),
             "images_per_second": round(self._images / self._seconds, 1),

@@ -40,7 +40,9 @@ class ProgressBar(Callback):
             console=get_console(),
             refresh_per_second=4,
         )
-        self._task = self._bar.add_task(self.label, total=epochs * int(trainer.num_training_batches))
+        steps = int(trainer.num_training_batches)
+        done = trainer.current_epoch * steps  # more than 0 where a killed stage goes on
+        self._task = self._bar.add_task(self.label, total=epochs * steps, completed=done)
         self._bar.start()
 
     def on_train_batch_end(self, trainer: Trainer, *args: object) -> None:

@@ -1,0 +1,222 @@
+"""A store of finished stages 1, so that jobs whose stage 1 has the same settings train it once.
+
+``python -m lt_calib.cache ls | verify | rm KEY... | rm --all``
+"""
+
+import argparse
+import hashlib
+import json
+import logging
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from lt_calib.checkpoint import write_atomically
+
+log = logging.getLogger("lt_calib.cache")
+
+# What stage 1 runs; an edit of any of it makes other entries.
+SOURCES = ("augment", "dataset", "loss", "model", "resample", "sampler", "stage", "build.py", "fit.py", "seed.py")
+
+
+def settings_of(cfg: DictConfig, data: Any) -> dict[str, Any]:
+    """Gather all that decides stage 1's weights, as plain values.
+
+    Args:
+        cfg: The composed configuration, resolved.
+        data: The data module, set up: its training pictures are part of the settings by their checksum.
+    """
+    import torch
+
+    from lt_calib.trainer import resolve_precision
+
+    plain: Any = OmegaConf.to_container(cfg)
+    images, targets = data.splits["train"]
+    pictures = hashlib.sha256(images.numpy().tobytes() + targets.numpy().tobytes()).hexdigest()
+    trainer = plain["trainer"]
+    on_gpu = torch.cuda.is_available() and trainer["accelerator"] in ("auto", "gpu", "cuda")
+    settings = {
+        "pictures": pictures,
+        "dataset": {k: v for k, v in plain["dataset"].items() if k not in ("root", "recipe")},
+        "seed": plain["seed"],
+        "model": plain["model"],
+        "augment": plain["augment"],
+        "stage1": {k: v for k, v in plain["stage1"].items() if k != "ckpt_path"},
+        "allow_double_correction": plain["allow_double_correction"],
+        "precision": resolve_precision(trainer["precision"], trainer["accelerator"]),
+        "device": torch.cuda.get_device_name() if on_gpu else "cpu",
+        "compile": trainer.get("compile", False),
+        "torch": str(torch.__version__),
+        "sources": checksum_of_sources(Path(__file__).parent),
+    }
+    if "val" in data.splits:  # then history has its metrics
+        settings |= {"metric": plain["metric"], "eval_every": trainer["eval_every"]}
+    return settings
+
+
+def checksum_of_sources(package: Path) -> str:
+    """Hash the files that stage 1 runs, names and contents."""
+    total = hashlib.sha256()
+    for name in SOURCES:
+        path = package / name
+        for file in [path] if path.is_file() else sorted(path.rglob("*.py")):
+            total.update(str(file.relative_to(package)).encode() + b"\0" + file.read_bytes())
+    return total.hexdigest()
+
+
+def key_of(settings: dict[str, Any]) -> str:
+    """Name the entry of these settings."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@contextmanager
+def shared_stage1(cfg: DictConfig, data: Any, path: Path) -> Iterator[None]:
+    """Put the entry of these settings at ``path``, or keep what the body puts there.
+
+    While a job is inside, another one with the same settings waits at the door, and then finds the entry. The lock is
+    the operating system's, so that a killed job's is free.
+
+    Args:
+        cfg: The composed configuration; ``cache.root`` null, a given stage 1, no epochs or several processes: the
+            cache is left alone.
+        data: The data module, set up.
+        path: Of the job's own checkpoint of stage 1.
+    """
+    from filelock import FileLock, Timeout
+
+    root = cfg.cache.root
+    if root is None or cfg.stage1.ckpt_path or path.exists() or not cfg.stage1.max_epochs or cfg.trainer.devices != 1:
+        yield
+        return
+    settings = settings_of(cfg, data)
+    folder = Path(root).expanduser()
+    key = key_of(settings)
+    lock = FileLock(folder / f"{key}.lock")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            log.info("Another job trains this very stage 1 (cache entry %s); this one waits for it.", key)
+            lock.acquire()
+    except (OSError, NotImplementedError) as error:
+        log.warning("The cache of stage 1 at %s cannot be used (%s): this job trains its own.", folder, error)
+        yield
+        return
+    try:
+        found = fetch(folder, key, path)
+        yield
+        if not found:
+            store(folder, key, path, settings)
+    finally:
+        lock.release()
+
+
+def fetch(folder: Path, key: str, path: Path) -> bool:
+    """Copy an entry to ``path`` if it is there and sound; a damaged one is removed."""
+    about = folder / f"{key}.json"
+    if not about.exists():
+        return False
+    if not sound(folder, key):
+        log.warning("The cache's entry %s is damaged: it is removed, and stage 1 trained again.", key)
+        remove(folder, key)
+        return False
+    with (folder / f"{key}.ckpt").open("rb") as source:
+        write_atomically(path, lambda stream: shutil.copyfileobj(source, stream))
+    log.info("Stage 1 has been trained with these settings: it is taken from the cache, entry %s.", key)
+    return True
+
+
+def store(folder: Path, key: str, path: Path, settings: dict[str, Any]) -> None:
+    """Copy a checkpoint into the cache; its .json, written last, makes it an entry."""
+    about = {
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "bytes": path.stat().st_size,
+        "made": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "settings": settings,
+    }
+    try:
+        with path.open("rb") as source:
+            write_atomically(folder / f"{key}.ckpt", lambda stream: shutil.copyfileobj(source, stream))
+        text = json.dumps(about, indent=2) + "\n"
+        write_atomically(folder / f"{key}.json", lambda stream: stream.write(text.encode()))
+    except OSError as error:
+        log.warning("Stage 1 could not be kept in the cache: %s", error)
+
+
+def sound(folder: Path, key: str) -> bool:
+    """Tell whether an entry is whole: its file has the checksum that was kept with it."""
+    try:
+        about = json.loads((folder / f"{key}.json").read_text())
+        return hashlib.sha256((folder / f"{key}.ckpt").read_bytes()).hexdigest() == about["sha256"]
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def remove(folder: Path, key: str) -> None:
+    """Remove an entry; the .json first, so that no half entry is ever taken for one."""
+    for suffix in ("json", "ckpt"):
+        (folder / f"{key}.{suffix}").unlink(missing_ok=True)
+
+
+def keys(folder: Path) -> list[str]:
+    """List the entries."""
+    return sorted(path.stem for path in folder.glob("*.json"))
+
+
+def describe(folder: Path, key: str) -> str:
+    """Say in one line what an entry is."""
+    try:
+        about = json.loads((folder / f"{key}.json").read_text())
+        s = about["settings"]
+        augment = (s["augment"] or {}).get("_target_", "none").split(".")[-1]
+        what = f"{s['dataset']['name']} IF {s['dataset']['if']:g}, {s['stage1']['max_epochs']} epochs, {augment}"
+        loss = s["stage1"]["loss"]["_target_"].split(".")[-1]
+        return f"{key}  {about['made']}  {about['bytes'] / 1e6:.1f} MB  {what}, {loss}, seed {s['seed']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"{key}  damaged"
+
+
+def main() -> None:
+    """Run the command."""
+    from hydra import compose, initialize_config_dir
+
+    from lt_calib.config import conf_dir, register
+
+    parser = argparse.ArgumentParser(prog="python -m lt_calib.cache", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--root", type=Path, help="the cache's folder; default: that of conf/cache/on.yaml")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("ls", help="list the entries")
+    commands.add_parser("verify", help="check every entry's checksum; exit 1 if one is damaged")
+    rm = commands.add_parser("rm", help="remove entries")
+    rm.add_argument("keys", nargs="*", metavar="KEY")
+    rm.add_argument("--all", action="store_true", help="all of them")
+    args = parser.parse_args()
+    register()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        folder = (args.root or Path(compose("config").cache.root)).expanduser()
+    there = keys(folder)
+    if args.command == "ls":
+        print("\n".join(describe(folder, key) for key in there) or f"{folder} has no entry")
+    elif args.command == "verify":
+        damaged = [key for key in there if not sound(folder, key)]
+        print("\n".join([f"{len(there)} entries, {len(damaged)} damaged", *damaged]))
+        sys.exit(1 if damaged else 0)
+    else:
+        wanted = there if args.all else args.keys
+        unknown = sorted(set(wanted) - set(there))
+        if unknown or not (wanted or args.all):
+            sys.exit(f"no such entry: {', '.join(unknown)}" if unknown else "say which KEY, or --all")
+        for key in wanted:
+            remove(folder, key)
+        print(f"{len(wanted)} entries removed from {folder}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""Train one stage, or take it from where it is."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from lt_calib import build
+from lt_calib.checkpoint import load_stage, save_stage
+from lt_calib.dataset.datamodule import LongTailedDataModule
+from lt_calib.metric.evaluate import evaluate
+from lt_calib.sampler.base import EpochSampler
+from lt_calib.stage.base import StageModule
+from lt_calib.stage.evaluate import predictions_of
+from lt_calib.stage.finite import StopAtNonFinite
+from lt_calib.stage.history import History
+from lt_calib.stage.progress import ProgressBar
+from lt_calib.stage.resume import Resume
+
+log = logging.getLogger("lt_calib.run")
+
+
+def fit_or_load(
+    cfg: DictConfig,
+    data: LongTailedDataModule,
+    module: StageModule,
+    sampler: EpochSampler,
+    ckpt_path: Path,
+    logger: Any,
+    metrics: Any,
+) -> dict[str, Any]:
+    """Train a stage and write its checkpoint, or load the one that is there.
+
+    A stage that was killed goes on after the last epoch that it finished.
+
+    Args:
+        cfg: The composed configuration.
+        data: What is trained on.
+        module: The stage; it is trained in place.
+        sampler: What the stage draws.
+        ckpt_path: Of the stage's checkpoint.
+        logger: Takes the rows of the history.
+        metrics: Name -> function, for the validation part.
+
+    Returns:
+        ``{"epochs", "seconds", "images_per_second", "history", ...}``.
+    """
+    given = module.stage == 1 and cfg.stage1.ckpt_path is not None
+    if given or ckpt_path.exists():
+        about = load_stage(ckpt_path, module.backbone, module.classifier, data.facts)
+        for row in about["history"]:
+            logger.log_epoch(row)
+        log.info("Stage %d is taken from %s (%d epochs).", module.stage, ckpt_path, about["epochs"])
+        return about
+
+    history = fit(cfg, data, module, sampler, ckpt_path.with_suffix(".part.ckpt"), logger, metrics)
+    about = {
+        "epochs": module.max_epochs,
+        "seconds": history.seconds,
+        "images_per_second": history.images_per_second,
+        "history": history.rows,
+        "data": data.facts,
+    }
+    save_stage(ckpt_path, module.backbone, module.classifier, about)
+    ckpt_path.with_suffix(".part.ckpt").unlink(missing_ok=True)
+    return about
+
+
+def fit(
+    cfg: DictConfig,
+    data: LongTailedDataModule,
+    module: StageModule,
+    sampler: EpochSampler,
+    part_path: Path,
+    logger: Any,
+    metrics: Any,
+) -> History:
+    """Train a stage, from ``part_path`` where a killed process left one; see :func:`fit_or_load`."""
+    bar = ProgressBar(f"stage {module.stage}")
+
+    def report(row: dict[str, Any]) -> None:
+        bar.epoch(row)
+        logger.log_epoch(row)
+
+    history = History(module.stage, lambda logits, targets: evaluate(logits, targets, data.groups, metrics), report)
+    augment, partner = build.build_augment(cfg, data) if module.stage == 1 else ([], None)
+    if module.max_epochs > 0:
+        data.draw_with(sampler, partner)
+        callbacks = [history, bar, *augment, StopAtNonFinite(), Resume(part_path, history)]
+        build.build_trainer(cfg, module.max_epochs, callbacks).fit(module, datamodule=data)
+    return history
+
+
+def predict(cfg: DictConfig, data: LongTailedDataModule, module: StageModule) -> dict[str, Any]:
+    """Compute logits and targets of the test set, and of the validation part where there is one."""
+    splits = [split for split in ("val", "test") if split in data.splits]
+    return {split: predictions_of(build.build_trainer(cfg, 0, []), module, data, split) for split in splits}

@@ -1,0 +1,42 @@
+"""Training stops at the first loss that is no number."""
+
+from typing import Any
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+
+EVERY = 50  # steps between two looks at a GPU, each of which waits for it
+
+
+class StopAtNonFinite(Callback):
+    """Raises at a NaN or infinite loss: at once on a CPU, within 50 steps on a GPU; the last whole epoch is kept.
+
+    Raises:
+        ValueError: names the stage, epoch, step, and the last finite loss.
+    """
+
+    def __init__(self) -> None:
+        self._losses: list[torch.Tensor] = []
+        self._first = 0
+        self._last_finite: float | None = None
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Count the steps anew."""
+        self._losses, self._first = [], 0
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Look at the losses that have gathered."""
+        self._losses.append(outputs["loss"].detach())
+        last = batch_idx + 1 == trainer.num_training_batches
+        if pl_module.device.type != "cpu" and len(self._losses) < EVERY and not last:
+            return
+        for i, loss in enumerate(torch.stack(self._losses).tolist()):
+            if not (-float("inf") < loss < float("inf")):
+                before = "no loss was finite" if self._last_finite is None else f"the last was {self._last_finite:.6g}"
+                raise ValueError(
+                    f"stage {pl_module.stage}: the loss is {loss} in epoch {trainer.current_epoch + 1}, step "
+                    f"{self._first + i + 1}; {before}. Take a lower stage{pl_module.stage}.lr, or "
+                    "trainer.precision=32-true. The epochs before are kept, and are gone on from"
+                )
+            self._last_finite = loss
+        self._losses, self._first = [], batch_idx + 1

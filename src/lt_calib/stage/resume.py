@@ -1,0 +1,67 @@
+"""A stage that was killed goes on from its last finished epoch."""
+
+import logging
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+
+from lt_calib.checkpoint import SCHEMA, write_atomically
+from lt_calib.stage.history import History
+
+log = logging.getLogger(__name__)
+
+
+class Resume(Callback):
+    """Keeps weights, optimiser and history after every epoch in one file, and starts from it where it is there.
+
+    Whatever else changes with the epoch is drawn from ``(seed, epoch, step)``, so that nothing more need be kept, and
+    a resumed stage ends with the very weights of an undisturbed one.
+
+    Args:
+        path: Of the file; it is removed by whoever writes the stage's checkpoint.
+        history: Its rows are kept too.
+    """
+
+    def __init__(self, path: Path, history: History) -> None:
+        self.path = path
+        self.history = history
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Go on from the file."""
+        if not self.path.exists():
+            return
+        try:
+            kept = torch.load(self.path, map_location="cpu", weights_only=True)
+            if kept.get("schema") != SCHEMA:
+                raise ValueError(f"its schema is {kept.get('schema')} and not {SCHEMA}")
+            pl_module.load_state_dict(kept["module"])
+            for optimizer, state in zip(trainer.optimizers, kept["optimizers"], strict=True):
+                optimizer.load_state_dict(state)
+        except (OSError, EOFError, RuntimeError, ValueError, AttributeError, KeyError, pickle.UnpicklingError) as error:
+            raise ValueError(
+                f"{self.path} cannot be gone on from: {error}. Remove it, and the stage starts from its first epoch"
+            ) from error
+        trainer.precision_plugin.load_state_dict(kept["precision"])
+        self.history.rows[:] = kept["history"]
+        progress: Any = trainer.fit_loop.epoch_progress.current
+        progress.ready = progress.started = progress.processed = progress.completed = kept["epochs"]
+        log.info("Going on after epoch %d of %s, from %s.", kept["epochs"], trainer.max_epochs, self.path)
+        for row in kept["history"]:
+            self.history.report(row)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep the epoch; the history, an earlier callback, has closed its row."""
+        if not trainer.is_global_zero:
+            return
+        content: dict[str, Any] = {
+            "schema": SCHEMA,
+            "epochs": trainer.current_epoch + 1,
+            "module": pl_module.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in trainer.optimizers],
+            "precision": trainer.precision_plugin.state_dict(),
+            "history": self.history.rows,
+        }
+        write_atomically(self.path, lambda stream: torch.save(content, stream))

@@ -1,0 +1,94 @@
+"""A run that was stopped goes on exactly."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from lt_calib.run import fresh, run
+from lt_calib.stage.base import StageModule
+from tests.conftest import TINY, compose_config
+
+TIMES = {"seconds", "images_per_second"}
+
+
+def without_times(node: object) -> object:
+    if isinstance(node, dict):
+        return {k: without_times(v) for k, v in node.items() if k not in TIMES}
+    return [without_times(v) for v in node] if isinstance(node, list) else node
+
+
+def what_a_run_gave(folder: Path) -> dict:
+    found: dict = {"results": without_times(json.loads((folder / "results.json").read_text()))}
+    with (folder / "history.csv").open() as stream:
+        found["history"] = without_times(list(csv.DictReader(stream)))
+    for stage in ("stage1", "stage2"):
+        path = folder / f"{stage}.ckpt"
+        if path.exists():
+            kept = torch.load(path, weights_only=True)
+            for part in ("backbone", "classifier"):
+                found |= {f"{stage}.{part}.{k}": v.numpy().tobytes() for k, v in kept[part].items()}
+    return found
+
+
+def stop_at(monkeypatch, step: int) -> None:
+    """Let the training step of this number, over both stages, fail."""
+    seen = iter(range(step + 1))
+    whole = StageModule.training_step
+
+    def training_step(self, batch, batch_idx):
+        if next(seen) == step:
+            raise MemoryError("out of memory")
+        return whole(self, batch, batch_idx)
+
+    monkeypatch.setattr(StageModule, "training_step", training_step)
+
+
+# Whatever keeps something from epoch to epoch, or changes with it.
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("bbn", "lade", "dynamic_balanced_softmax")]
+
+
+@pytest.mark.parametrize("experiment", ["cutmix_awabs", "ldam_drw", *SLOW])
+def test_a_run_stopped_in_either_stage_ends_as_an_undisturbed_one(experiment, tmp_path, monkeypatch):
+    small = TINY if experiment != "bbn" else [o for o in TINY if "backbone" not in o]
+    settings = [*small, f"+experiment={experiment}", "dataset.batch_size=64", "dataset.if=100"]
+    epochs = ["stage1.max_epochs=3", "dataset.val_per_class=5", "trainer.eval_every=2"]
+    cfg = compose_config(*settings, *epochs)
+    if "_target_" in cfg.stage2:
+        cfg.stage2.max_epochs = 2
+    run(cfg, tmp_path / "whole")
+    steps = 7 if experiment == "cutmix_awabs" else 5
+    moments = [3 * steps // 2, steps] if experiment == "cutmix_awabs" else [3 * steps // 2]
+    stopped = 0
+    for moment in moments:  # first in the midst of stage 1's second epoch
+        with monkeypatch.context() as patch:
+            stop_at(patch, moment)
+            with pytest.raises(MemoryError):
+                run(cfg, tmp_path / "stopped")
+            stopped += 1
+    run(cfg, tmp_path / "stopped")
+    assert stopped == len(moments)
+    assert what_a_run_gave(tmp_path / "stopped") == what_a_run_gave(tmp_path / "whole")
+    assert not list((tmp_path / "stopped").glob("*.part*"))
+
+
+def test_a_damaged_file_to_go_on_from_is_named(tmp_path, monkeypatch):
+    cfg = compose_config(*TINY, "stage1.max_epochs=2", "dataset.batch_size=64", "dataset.if=100")
+    with monkeypatch.context() as patch:
+        stop_at(patch, 6)
+        with pytest.raises(MemoryError):
+            run(cfg, tmp_path)
+    part = tmp_path / "stage1.part.ckpt"
+    part.write_bytes(part.read_bytes()[:1000])
+    with pytest.raises(ValueError, match=r"stage1.part.ckpt cannot be gone on from.*Remove it"):
+        run(cfg, tmp_path)
+
+
+def test_resume_off_takes_a_folder_of_its_own(tmp_path):
+    assert fresh(tmp_path / "seed0") == tmp_path / "seed0"
+    for name in ("seed0", "seed0_2"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").write_text("")
+    assert fresh(tmp_path / "seed0") == tmp_path / "seed0_3"

@@ -1,0 +1,165 @@
+import shutil
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+import lt_calib.cache as cache
+from lt_calib import build
+from lt_calib.run import run
+from tests.conftest import TINY, compose_config
+
+STAGE1 = [*TINY, "+experiment=cutmix_awabs", "stage2.max_epochs=0"]
+
+
+def settings(*overrides: str) -> dict:
+    cfg = OmegaConf.create(OmegaConf.to_container(compose_config(*STAGE1, *overrides), resolve=True))
+    return cache.settings_of(cfg, build.build_data(cfg))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def fits(monkeypatch) -> list[int]:
+    """The stages that were really trained."""
+    stages = []
+    fit = sys.modules["lt_calib.fit"].fit if "lt_calib.fit" in sys.modules else __import__("lt_calib.fit").fit.fit
+
+    def counted(cfg, data, module, *rest):
+        if module.max_epochs:
+            stages.append(module.stage)
+        return fit(cfg, data, module, *rest)
+
+    monkeypatch.setattr("lt_calib.fit.fit", counted)
+    return stages
+
+
+def test_stage_1_is_trained_once(tmp_path, fits, caplog):
+    shared = ["cache=on", f"cache.root={tmp_path / 'cache'}"]
+    first = run(compose_config(*STAGE1, *shared), tmp_path / "a")
+    again = run(compose_config(*STAGE1, *shared, "stage2.loss.eps_head=0.1"), tmp_path / "b")
+    assert fits == [1]
+    assert (tmp_path / "a" / "stage1.ckpt").read_bytes() == (tmp_path / "b" / "stage1.ckpt").read_bytes()
+    assert again["stage1"]["test"] == first["stage1"]["test"]
+    run(compose_config(*STAGE1, *shared, "seed=1"), tmp_path / "c")
+    run(compose_config(*STAGE1), tmp_path / "d")  # cache=off
+    assert fits == [1, 1, 1]
+    assert len(cache.keys(tmp_path / "cache")) == 2
+
+    (key, *_) = (k for k in cache.keys(tmp_path / "cache") if "seed 0" in cache.describe(tmp_path / "cache", k))
+    kept = tmp_path / "cache" / f"{key}.ckpt"
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:])
+    run(compose_config(*STAGE1, *shared), tmp_path / "e")
+    assert fits == [1, 1, 1, 1]
+    assert "damaged" in caplog.text
+    assert cache.sound(tmp_path / "cache", key)
+    weights = [torch.load(tmp_path / x / "stage1.ckpt", weights_only=True)["backbone"] for x in "ae"]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_what_makes_another_entry_and_what_does_not():
+    plain = cache.key_of(settings())
+    same = ["stage2.loss.eps_head=0.2", "logger=wandb", "figures=true", "posthoc=none", "dataset.root=elsewhere"]
+    assert cache.key_of(settings(*same)) == plain
+    other = [
+        "seed=1", "augment=cutout", "stage1.lr=0.02", "stage1.max_epochs=2", "dataset.if=20", "dataset.split_seed=1",
+        "dataset.batch_size=64", "dataset.val_per_class=5", "model.backbone.blocks=2", "loss@stage1.loss=cross_entropy",
+        "sampler@stage1.sampler=class_balanced", "trainer.precision=bf16-mixed",
+    ]  # fmt: skip
+    keys = [cache.key_of(settings(o)) for o in other]
+    assert len({plain, *keys}) == 1 + len(other)
+
+
+def test_an_edit_of_the_sources_makes_other_entries(tmp_path):
+    package = tmp_path / "lt_calib"
+    shutil.copytree(Path(cache.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    before = cache.checksum_of_sources(package)
+    (package / "report" / "noise.py").write_text("# stage 1 runs nothing of this\n")
+    assert cache.checksum_of_sources(package) == before
+    path = package / "loss" / "smoothing.py"
+    path.write_text(path.read_text() + "\n")
+    assert cache.checksum_of_sources(package) != before
+
+
+def test_a_second_job_waits_and_a_half_entry_is_none(tmp_path, monkeypatch, caplog):
+    caplog.set_level("INFO", "lt_calib")
+    cfg = OmegaConf.create({
+        "cache": {"root": str(tmp_path / "cache")}, "stage1": {"ckpt_path": None, "max_epochs": 1},
+        "trainer": {"devices": 1},
+    })  # fmt: skip
+    monkeypatch.setattr(cache, "settings_of", lambda cfg, data: {"a": 1})
+    key = cache.key_of({"a": 1})
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / f"{key}.ckpt").write_bytes(b"half")  # of a writer that was killed
+    trained = []
+
+    def job(name: str) -> None:
+        path = tmp_path / name
+        with cache.shared_stage1(cfg, None, path):
+            if not path.exists():
+                trained.append(name)
+                time.sleep(1)
+                path.write_bytes(b"weights")
+
+    jobs = [threading.Thread(target=job, args=(name,)) for name in "abc"]
+    for thread in jobs:
+        thread.start()
+    for thread in jobs:
+        thread.join()
+    assert len(trained) == 1
+    assert all((tmp_path / name).read_bytes() == b"weights" for name in "abc")
+    assert "waits for it" in caplog.text
+
+
+def test_a_job_that_fails_leaves_no_entry_and_no_lock(tmp_path, monkeypatch):
+    cfg = OmegaConf.create({
+        "cache": {"root": str(tmp_path)}, "stage1": {"ckpt_path": None, "max_epochs": 1}, "trainer": {"devices": 1},
+    })  # fmt: skip
+    monkeypatch.setattr(cache, "settings_of", lambda cfg, data: {})
+    for _ in range(2):  # a lock that stayed would stop the second
+        with pytest.raises(KeyError), cache.shared_stage1(cfg, None, tmp_path / "mine.ckpt"):
+            raise KeyError
+    assert cache.keys(tmp_path) == []
+
+
+def test_a_cache_that_cannot_be_used_is_said(tmp_path, monkeypatch, caplog):
+    (tmp_path / "file").write_text("")
+    cfg = OmegaConf.create({
+        "cache": {"root": str(tmp_path / "file" / "cache")}, "stage1": {"ckpt_path": None, "max_epochs": 1},
+        "trainer": {"devices": 1},
+    })  # fmt: skip
+    monkeypatch.setattr(cache, "settings_of", lambda cfg, data: {})
+    with cache.shared_stage1(cfg, None, tmp_path / "mine.ckpt"):
+        (tmp_path / "mine.ckpt").write_bytes(b"weights")
+    assert "cannot be used" in caplog.text
+
+
+def test_the_command(tmp_path, monkeypatch, capsys):
+    (tmp_path / "mine").write_bytes(b"weights")
+    kept = settings()
+    cache.store(tmp_path, "one", tmp_path / "mine", kept)
+    cache.store(tmp_path, "two", tmp_path / "mine", kept)
+    (tmp_path / "two.ckpt").write_bytes(b"weightz")
+
+    def command(*arguments: str) -> object:
+        monkeypatch.setattr(sys, "argv", ["cache", "--root", str(tmp_path), *arguments])
+        try:
+            cache.main()
+        except SystemExit as stop:
+            return stop.code
+        return 0
+
+    assert command("ls") == 0
+    shown = capsys.readouterr().out
+    assert "digits_lt IF 10, 1 epochs, CutMix, BalancedSoftmax, seed 0" in shown
+    assert command("verify") == 1
+    assert capsys.readouterr().out.split("\n")[:2] == ["2 entries, 1 damaged", "two"]
+    assert "no such entry: three" in str(command("rm", "one", "three"))
+    assert cache.keys(tmp_path) == ["one", "two"]
+    assert command("rm", "two") == 0
+    assert command("verify") == 0
+    assert command("rm", "--all") == 0
+    assert cache.keys(tmp_path) == []
