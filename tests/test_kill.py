@@ -16,7 +16,7 @@ from tests.stage.test_resume import what_a_run_gave
 KILLS = 20
 COMMAND = [
     sys.executable, "-m", "lt_calib.run", "+experiment=cutmix_awabs", "dataset=digits_lt", "dataset.if=100",
-    "dataset.batch_size=64", "stage1.max_epochs=60", "stage1.lr=0.01", "stage2.max_epochs=40", "figures=false",
+    "dataset.batch_size=64", "stage1.max_epochs=16", "stage1.lr=0.01", "stage2.max_epochs=60", "figures=false",
     "cache=off", "trainer.precision=32-true", "trainer.accelerator=cpu", *SMALL,
 ]  # fmt: skip
 

@@ -54,6 +54,7 @@ class Config:
     stage2: Any = None
     metric: Any = None
     posthoc: Any = None
+    grid: Any = None
     figures: bool = True
     trainer: Any = None
     cache: Any = None

@@ -41,7 +41,7 @@ def assemble(
     Args:
         cfg: The composed configuration.
         data: What was trained on.
-        fits: Stage -> ``{"epochs", "seconds", "images_per_second", ...}``.
+        fits: Stage -> ``{"epochs", "seconds", "images_per_second", ...}``, of a grid ``"point"`` too.
         predictions: Stage -> split -> (logits, targets).
         metrics: Name -> function.
         trainer: Says which device and precision were used.
@@ -51,7 +51,7 @@ def assemble(
         if name not in fits:
             return None
         splits = {split: evaluate(*predictions[name][split], data.groups, metrics) for split in predictions[name]}
-        about = {k: fits[name][k] for k in ("epochs", "seconds", "images_per_second")}
+        about = {k: fits[name][k] for k in ("epochs", "seconds", "images_per_second", "point") if k in fits[name]}
         return about | splits | with_intervals(*predictions[name]["test"])
 
     return {

@@ -44,7 +44,7 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     # Imported here: torch and Lightning take seconds, which --help and a typo need not wait for.
     import torch
 
-    from lt_calib import build
+    from lt_calib import build, grid
     from lt_calib import results as out
     from lt_calib.cache import shared_stage1
     from lt_calib.calibrate import add_calibrated, refuse_without_validation
@@ -75,6 +75,8 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
         two_stages = "_target_" in cfg.stage2
         if two_stages:
             build.check_stage2(cfg, data, backbone, classifier)
+        if cfg.grid is not None:
+            grid.build_losses(cfg, data, grid.points_of(cfg))
         if "_target_" in cfg.posthoc:
             refuse_without_validation("val" in data.splits)
             instantiate(cfg.posthoc)(data.num_classes)
@@ -86,6 +88,8 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
         predictions = {"stage1": predict(cfg, data, stage1)}
         if two_stages:
             stage2, sampler2, data2 = build.build_stage2(cfg, data, backbone, classifier)
+            if cfg.grid is not None and not (folder / "stage2.ckpt").exists():
+                grid.fit_grid(cfg, data2, stage2, sampler2, folder, metrics, predictions["stage1"])
             fits["stage2"] = fit_or_load(cfg, data2, stage2, sampler2, folder / "stage2.ckpt", logger, metrics)
             predictions["stage2"] = predict(cfg, data, stage2)
 
@@ -97,7 +101,11 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
         if cfg.figures:
             sheet = build.training_pictures(cfg, data)
             loss = cfg.stage2.loss if two_stages else cfg.stage1.loss
+            if cfg.grid is not None:
+                loss = grid.at_point(cfg, fits["stage2"]["point"]).stage2.loss
             figures = draw_figures(folder / "figures", results, predictions, history, loss, sheet)
+            if cfg.grid is not None:
+                figures += grid.draw(folder, results)
         results = add_calibrated(folder, results, cfg.posthoc, predictions, metrics)
         ckpts = {"stage1": ckpt_path, "stage2": folder / "stage2.ckpt"}
         logger.log_results(results, figures, {stage: ckpts[stage] for stage in fits})

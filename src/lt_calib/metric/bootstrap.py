@@ -1,5 +1,7 @@
 """Bootstrap intervals of what is a mean over the pictures."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -69,7 +71,15 @@ def bootstrap_intervals(logits: Tensor, targets: Tensor, resamples: int = 4000) 
     Reference:
         Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
     """
-    scores = picture_scores(logits.cpu(), targets.cpu())
-    means = resampled_means(torch.stack(list(scores.values()), dim=1), resamples)
-    low, high = means.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64), dim=0)
-    return {name: [float(a), float(b)] for name, a, b in zip(scores, low, high, strict=True)}
+    return intervals_of_many([logits], targets, resamples)[0]
+
+
+def intervals_of_many(models: Sequence[Tensor], targets: Tensor, resamples: int = 4000) -> list[dict[str, list[float]]]:
+    """Compute the intervals of several models on the same pictures; drawing, which takes the time, is done once."""
+    scores = [picture_scores(logits.cpu(), targets.cpu()) for logits in models]
+    columns = torch.stack([column for model in scores for column in model.values()], dim=1)
+    quantiles = torch.tensor([0.025, 0.975], dtype=torch.float64)
+    low, high = resampled_means(columns, resamples).quantile(quantiles, dim=0).tolist()
+    intervals = [[a, b] for a, b in zip(low, high, strict=True)]
+    n = len(scores[0])
+    return [dict(zip(scores[0], intervals[n * i : n * (i + 1)], strict=True)) for i in range(len(models))]

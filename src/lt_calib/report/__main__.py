@@ -51,7 +51,19 @@ def main() -> None:
     parser.add_argument("--split", choices=("test", "val"), default="test", help="val: the held-out validation part")
     parser.add_argument("--calibrated", action="store_true", help="rows of the calibrated stages too (posthoc=...)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write report.md, .csv, .tex, .html and figures there")
+    parser.add_argument("--point", type=int, metavar="K", help="draw point K of one run's grid in full")
     args = parser.parse_args()
+    if args.point is not None:
+        from lt_calib.errors import InputError
+        from lt_calib.report.point import draw_point
+
+        if len(args.folders) != 1:
+            sys.exit("--point draws one run: name its folder alone")
+        try:
+            print("\n".join(str(path) for path in draw_point(args.folders[0], args.point)))
+        except (InputError, FileNotFoundError) as error:
+            sys.exit(str(error))
+        return
     runs = read_runs(args.folders)
     open_jobs = unfinished(args.folders)
     rows = summarise(runs, args.split, args.calibrated)

@@ -46,7 +46,7 @@ class History(Callback):
     ) -> None:
         """Add the batch's loss, without waiting for the device; at the last one stop the clock."""
         n = len(batch[0])
-        self._loss += outputs["loss"].detach() * n
+        self._loss += outputs.get("shown", outputs["loss"]).detach() * n
         self._images += n
         if batch_idx + 1 == trainer.num_training_batches:  # before validation, which is not training time
             self._mean_loss = float(self._loss) / self._images

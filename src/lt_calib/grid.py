@@ -1,0 +1,179 @@
+"""A grid over stage 2's settings in one pass: ``+grid=eps``; grid.json, grid.npz and the points' map."""
+
+import json
+import logging
+import time
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+
+from lt_calib import build
+from lt_calib.checkpoint import save_stage, write_atomically
+from lt_calib.dataset.datamodule import LongTailedDataModule
+from lt_calib.errors import InputError
+from lt_calib.figure.grid_map import grid_map
+from lt_calib.figure.style import save
+from lt_calib.fit import fit
+from lt_calib.logger.none import NoLogger
+from lt_calib.metric.bootstrap import intervals_of_many
+from lt_calib.metric.evaluate import evaluate
+from lt_calib.metric.per_class import per_class
+from lt_calib.results import SCHEMA, write_json
+from lt_calib.sampler.base import EpochSampler
+from lt_calib.stage.classifier import ClassifierModule
+from lt_calib.stage.evaluate import predictions_of
+from lt_calib.stage.grid import GridModule
+
+log = logging.getLogger("lt_calib.run")
+
+OF_THE_STAGE = ("lr_factor", "weight_decay")
+Point = dict[str, Any]
+
+
+def points_of(cfg: DictConfig) -> list[Point]:
+    """List the grid's points, the experiment's own settings first.
+
+    Raises:
+        InputError: a key that is no setting of stage 2's loss, rate or decay, a value that is no list, or a choice that
+            needs a validation part.
+    """
+    if "_target_" not in cfg.stage2 or cfg.stage2.max_epochs == 0:
+        raise InputError("+grid is over the settings of a stage 2 that is trained, and there is none: set stage2=awabs")
+    axes: Any = {key: values for key, values in OmegaConf.to_container(cfg.grid).items() if key != "select"}  # type: ignore[union-attr]
+    own: Point = {}
+    for key, values in axes.items():
+        if key not in OF_THE_STAGE and (key not in cfg.stage2.loss or key.startswith("_") or key == "prior"):
+            there = [*OF_THE_STAGE, *(k for k in cfg.stage2.loss if not str(k).startswith("_") and k != "prior")]
+            raise InputError(f"grid.{key} is no setting of this stage 2; there are: {', '.join(map(str, there))}")
+        if not isinstance(values, list) or not values:
+            raise InputError(f"grid.{key}={values} must be a list of values, [0.1, 0.2] say")
+        own[key] = cfg.stage2[key] if key in OF_THE_STAGE else cfg.stage2.loss[key]
+    if cfg.grid.get("select") not in (None, "nll"):
+        raise InputError(f"grid.select={cfg.grid.select} must be nll, or null for the experiment's own settings")
+    if cfg.grid.get("select") and not cfg.dataset.val_per_class:
+        raise InputError(
+            "grid.select=nll chooses by the held-out validation part, and there is none: set "
+            "dataset.val_per_class=200 (20 for CIFAR-100), say"
+        )
+    every = [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
+    kept = [p for p in every if not _out_of_order(own | p, cfg)]
+    if len(kept) < len(every):
+        log.info("Grid: %d of %d points have eps_tail > eps_head and are left out.", len(every) - len(kept), len(every))
+    return [own, *(p for p in kept if p != own)]
+
+
+def _out_of_order(point: Point, cfg: DictConfig) -> bool:
+    head, tail = (point.get(key, cfg.stage2.loss.get(key)) for key in ("eps_head", "eps_tail"))
+    return head is not None and tail is not None and tail > head
+
+
+def at_point(cfg: DictConfig, point: Point) -> DictConfig:
+    """Return the configuration with stage 2 at one point's settings."""
+    changed = OmegaConf.create(OmegaConf.to_container(cfg))
+    for key, value in point.items():
+        node = changed.stage2 if key in OF_THE_STAGE else changed.stage2.loss
+        node[key] = value
+    return changed  # type: ignore[return-value]
+
+
+def build_losses(cfg: DictConfig, data: LongTailedDataModule, points: list[Point]) -> list[torch.nn.Module]:
+    """Build each point's loss, and refuse one that cannot stand in a stack."""
+    logging.disable(logging.INFO)
+    try:
+        losses = [build.build_sampler_and_loss(at_point(cfg, point), data, 2)[1] for point in points]
+    finally:
+        logging.disable(logging.NOTSET)
+    changing = [type(part).__name__ for part in losses[0].modules() if hasattr(part, "set_epoch")]
+    if changing:
+        raise InputError(f"+grid cannot hold {changing[0]}, which changes with the epoch; run its points as a multirun")
+    return losses
+
+
+def fit_grid(
+    cfg: DictConfig,
+    data: LongTailedDataModule,
+    stage2: ClassifierModule,
+    sampler: EpochSampler,
+    folder: Path,
+    metrics: Any,
+    stage1: dict[str, tuple[Tensor, Tensor]],
+) -> None:
+    """Train all points in one pass; write grid.json, grid.npz and last the chosen point's stage2.ckpt.
+
+    Args:
+        cfg: The composed configuration.
+        data: What stage 2 is trained on.
+        stage2: At the experiment's own settings; the chosen point's weights go into its classifier.
+        sampler: Stage 2's.
+        folder: The run's.
+        metrics: Name -> function.
+        stage1: Stage 1's predictions of each split.
+    """
+    points = points_of(cfg)
+    losses = build_losses(cfg, data, points)
+    full = [{"lr_factor": stage2.lr_factor, "weight_decay": stage2.weight_decay} | point for point in points]
+    module = GridModule(stage2, losses, [p["lr_factor"] for p in full], [p["weight_decay"] for p in full])
+    log.info("Grid: %d points of stage 2 in one pass.", len(points))
+    part_path = folder / "stage2.part.ckpt"
+    history = fit(cfg, data, module, sampler, part_path, NoLogger(config={}, folder=folder, group="", tags=[]), metrics)
+
+    start = time.perf_counter()
+    logits: dict[str, list[Tensor]] = {}
+    results: list[dict[str, Any]] = [{"point": k, "settings": point} for k, point in enumerate(points)]
+    for split in (s for s in ("val", "test") if s in data.splits):
+        features, targets = predictions_of(build.build_trainer(cfg, 0, []), module.cpu(), data, split)
+        module.cpu()
+        logits[split] = [module.point_logits(k, features) for k in range(len(points))]
+        for result, z in zip(results, logits[split], strict=True):
+            result[split] = evaluate(z, targets, data.groups, metrics)
+    targets = data.splits["test"][1]
+    for result, z, intervals in zip(results, logits["test"], intervals_of_many(logits["test"], targets), strict=True):
+        result |= {"test_intervals": intervals, "test_per_class": per_class(torch.softmax(z, dim=1), targets)}
+    chosen = 0
+    if cfg.grid.get("select"):
+        chosen = min(range(len(points)), key=lambda k: results[k]["val"]["nll"])
+        log.info("Grid: point %d has the least NLL on the validation part: %s", chosen, points[chosen])
+
+    about = {
+        "epochs": module.max_epochs,
+        "seconds": history.seconds,
+        "images_per_second": history.images_per_second,
+        "history": history.rows,
+        "data": data.facts,
+    }
+    arrays: dict[str, Any] = {
+        "point_logits": np.stack([z.half().numpy() for z in logits["test"]]),
+        "stage1_test_logits": stage1["test"][0].half().numpy(),
+        "test_targets": targets.numpy(),
+    }
+    write_atomically(folder / "grid.npz", lambda stream: np.savez(stream, **arrays))
+    kept = {"schema": SCHEMA, "chosen": chosen, "select": cfg.grid.get("select"), "points": results}
+    times = {"seconds": round(history.seconds, 3), "evaluation_seconds": round(time.perf_counter() - start, 3)}
+    write_json(folder / "grid.json", kept | times)
+    module.adopt(chosen)
+    save_stage(folder / "stage2.ckpt", module.backbone, module.classifier, about | {"point": points[chosen]})
+    part_path.unlink(missing_ok=True)
+
+
+def read_grid(folder: Path) -> dict[str, Any]:
+    """Read grid.json.
+
+    Raises:
+        InputError: there is none.
+    """
+    path = folder / "grid.json"
+    if not path.exists():
+        raise InputError(f"{path} is not there; a run with +grid=eps, say, leaves one")
+    return json.loads(path.read_text())
+
+
+def draw(folder: Path, results: dict[str, Any]) -> list[Path]:
+    """Draw the grid's map into the run's figures."""
+    found, data = read_grid(folder), results["dataset"]
+    title = f"{results['name']}, {data['name']}, IF {data['imbalance_factor']:g}, test set"
+    return save(grid_map(found["points"], found["chosen"], title), folder / "figures" / "grid")[:1]

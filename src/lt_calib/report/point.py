@@ -1,0 +1,45 @@
+"""One point of a grid in full, from what the run has kept."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from omegaconf import OmegaConf
+
+from lt_calib.errors import InputError
+from lt_calib.figure.of_run import draw_figures
+from lt_calib.grid import at_point, read_grid
+from lt_calib.screen import print_table
+
+
+def draw_point(folder: Path, point: int) -> list[Path]:
+    """Print one point's table and draw its figures into ``figures_point_K``.
+
+    Args:
+        folder: Of a finished run with a grid.
+        point: Its number in grid.json.
+
+    Raises:
+        InputError: there is no grid or no such point.
+    """
+    grid = read_grid(folder)
+    if not 0 <= point < len(grid["points"]):
+        raise InputError(f"--point {point} must be 0 to {len(grid['points']) - 1}, see {folder / 'grid.json'}")
+    found = grid["points"][point]
+    results = json.loads((folder / "results.json").read_text())
+    results["stage2"] |= {k: v for k, v in found.items() if k not in ("point", "settings")}
+    results["stage2"]["point"] = found["settings"]
+    results["calibrated"] = None  # fitted to the run's own result
+    with np.load(folder / "grid.npz", allow_pickle=False) as arrays:
+        targets = torch.from_numpy(arrays["test_targets"])
+        stage1 = torch.from_numpy(arrays["stage1_test_logits"]).float()
+        stage2 = torch.from_numpy(arrays["point_logits"][point]).float()
+    with (folder / "history.csv").open(newline="") as stream:
+        history = [{k: float(v) if v else None for k, v in row.items()} for row in csv.DictReader(stream)]
+    cfg = at_point(OmegaConf.load(folder / "config.yaml"), found["settings"])  # type: ignore[arg-type]
+    predictions = {"stage1": {"test": (stage1, targets)}, "stage2": {"test": (stage2, targets)}}
+    print_table(results)
+    print(f"point {point}: {', '.join(f'{k}={v}' for k, v in found['settings'].items())}")
+    return draw_figures(folder / f"figures_point_{point}", results, predictions, history, cfg.stage2.loss)
