@@ -1,11 +1,12 @@
 # make demo    both stages on an embedded data set, end to end
 # make test    the tests (make test-all: the slow ones too)
 # make lint    format, lint and types
+# make bench   the figures of benchmarks/README.md, on an idle machine
 # make readme  the tables of README.md, from conf/experiment and results/
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-all lint readme notebooks clean
+.PHONY: demo test test-all lint bench readme notebooks clean
 
 # The stamp is written last, so that an interrupted installation is done again.
 .venv/.installed: pyproject.toml
@@ -27,6 +28,9 @@ lint: .venv/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
+
+bench: .venv/.installed
+	for name in training grid startup memory accuracy seeds gpu; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 readme: .venv/.installed
 	$(BIN)/python -m lt_calib.readme README.md

@@ -177,7 +177,7 @@ def training_pictures(cfg: DictConfig, data: LongTailedDataModule, number: int =
 
 def build_trainer(cfg: DictConfig, max_epochs: int, callbacks: list[Callback]) -> Trainer:
     """Build the trainer of one stage."""
-    return instantiate(cfg.trainer)(max_epochs=max_epochs, callbacks=callbacks)
+    return instantiate(without(cfg.trainer, "compile"))(max_epochs=max_epochs, callbacks=callbacks)
 
 
 def finish(part: Any, *args: Any, **facts: Any) -> Any:

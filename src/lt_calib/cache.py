@@ -51,7 +51,7 @@ def settings_of(cfg: DictConfig, data: Any) -> dict[str, Any]:
         "allow_double_correction": plain["allow_double_correction"],
         "precision": resolve_precision(trainer["precision"], trainer["accelerator"]),
         "device": torch.cuda.get_device_name() if on_gpu else "cpu",
-        "compile": trainer.get("compile", False),
+        "compile": trainer["compile"],
         "torch": str(torch.__version__),
         "sources": checksum_of_sources(Path(__file__).parent),
     }

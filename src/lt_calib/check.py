@@ -17,6 +17,7 @@ TAKEN_BY_RUN = {
     "resample": {"space"},
     "stage1": {"loss", "sampler", "ckpt_path"},
     "stage2": {"loss", "sampler", "classifier"},
+    "trainer": {"compile"},
 }
 
 

@@ -28,6 +28,7 @@ NOT_IN_FOLDER = (
 )
 NO_EFFECT = ("logger", "cache", "resume", "dataset.root", "figures")
 MAX_FOLDER = 150
+RESULTS_SCHEMA = 1  # of results.json and grid.json
 
 
 @dataclass

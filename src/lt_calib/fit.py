@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import torch
 from omegaconf import DictConfig
 
 from lt_calib import build
@@ -87,6 +88,8 @@ def fit(
     augment, partner = build.build_augment(cfg, data) if module.stage == 1 else ([], None)
     if module.max_epochs > 0:
         data.draw_with(sampler, partner)
+        if cfg.trainer.compile:  # in place, so that the parameters keep their names
+            module.backbone.compile(mode="reduce-overhead" if torch.cuda.is_available() else None)
         callbacks = [history, bar, *augment, StopAtNonFinite(), Resume(part_path, history)]
         build.build_trainer(cfg, module.max_epochs, callbacks).fit(module, datamodule=data)
     return history

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from lt_calib import build
 from lt_calib.checkpoint import save_stage, write_atomically
+from lt_calib.config import RESULTS_SCHEMA
 from lt_calib.dataset.datamodule import LongTailedDataModule
 from lt_calib.errors import InputError
 from lt_calib.figure.grid_map import grid_map
@@ -23,7 +24,7 @@ from lt_calib.logger.none import NoLogger
 from lt_calib.metric.bootstrap import intervals_of_many
 from lt_calib.metric.evaluate import evaluate
 from lt_calib.metric.per_class import per_class
-from lt_calib.results import SCHEMA, write_json
+from lt_calib.results import write_json
 from lt_calib.sampler.base import EpochSampler
 from lt_calib.stage.classifier import ClassifierModule
 from lt_calib.stage.evaluate import predictions_of
@@ -134,6 +135,7 @@ def fit_grid(
     targets = data.splits["test"][1]
     for result, z, intervals in zip(results, logits["test"], intervals_of_many(logits["test"], targets), strict=True):
         result |= {"test_intervals": intervals, "test_per_class": per_class(torch.softmax(z, dim=1), targets)}
+    evaluation_seconds = time.perf_counter() - start
     chosen = 0
     if cfg.grid.get("select"):
         chosen = min(range(len(points)), key=lambda k: results[k]["val"]["nll"])
@@ -152,8 +154,8 @@ def fit_grid(
         "test_targets": targets.numpy(),
     }
     write_atomically(folder / "grid.npz", lambda stream: np.savez(stream, **arrays))
-    kept = {"schema": SCHEMA, "chosen": chosen, "select": cfg.grid.get("select"), "points": results}
-    times = {"seconds": round(history.seconds, 3), "evaluation_seconds": round(time.perf_counter() - start, 3)}
+    kept = {"schema": RESULTS_SCHEMA, "chosen": chosen, "select": cfg.grid.get("select"), "points": results}
+    times = {"seconds": round(history.seconds, 3), "evaluation_seconds": round(evaluation_seconds, 3)}
     write_json(folder / "grid.json", kept | times)
     module.adopt(chosen)
     save_stage(folder / "stage2.ckpt", module.backbone, module.classifier, about | {"point": points[chosen]})

@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from lt_calib.checkpoint import write_atomically
-from lt_calib.config import settings_hash
+from lt_calib.config import RESULTS_SCHEMA, settings_hash
 from lt_calib.dataset.datamodule import LongTailedDataModule
 from lt_calib.metric.bootstrap import bootstrap_intervals
 from lt_calib.metric.evaluate import MetricFunction, evaluate
@@ -25,7 +25,6 @@ from lt_calib.trainer import device_name
 
 Splits = Mapping[str, tuple[Tensor, Tensor]]  # split -> logits (N, K) float32, targets (N,) int64
 Metrics = Mapping[str, MetricFunction]
-SCHEMA = 1
 
 
 def assemble(
@@ -55,7 +54,7 @@ def assemble(
         return about | splits | with_intervals(*predictions[name]["test"])
 
     return {
-        "schema": SCHEMA,
+        "schema": RESULTS_SCHEMA,
         "name": cfg.name,
         "experiment": cfg.experiment,
         "seed": cfg.seed,

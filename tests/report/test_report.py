@@ -74,3 +74,14 @@ def test_unfinished_runs_are_listed_and_not_counted(tmp_path, monkeypatch, capsy
     assert "not finished: " + str(tmp_path / "a") not in printed
     with pytest.raises(SystemExit, match="is not there"):
         read_runs([tmp_path / "nowhere"])
+
+
+def test_what_is_not_counted_is_said(tmp_path, capsys):
+    (tmp_path / "old.json").write_text('{"schema": 0, "stage1": {}}')
+    (tmp_path / "torn.json").write_text('{"schema": 1, "sta')
+    (tmp_path / "other.json").write_text("[1, 2]")
+    assert read_runs([tmp_path]) == []
+    said = capsys.readouterr().err
+    assert "old.json has schema 0 and not 1: run its job again" in said
+    assert "torn.json is no JSON" in said
+    assert "other.json" not in said

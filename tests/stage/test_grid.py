@@ -2,10 +2,11 @@
 
 import json
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
-import torch
+from hydra.errors import InstantiationException
 
 from lt_calib.figure.grid_map import grid_map
 from lt_calib.grid import at_point, points_of
@@ -95,7 +96,7 @@ def test_without_a_choice_the_result_is_the_experiments_own(tmp_path):
     ],
 )
 def test_what_is_refused_before_anything_trains(tmp_path, overrides, said):
-    with pytest.raises(Exception, match=r"") as error:
+    with pytest.raises((ValueError, InstantiationException)) as error:
         run(compose_config(*JOB, "+grid=eps", *overrides), tmp_path)
     chain = str(error.value) + str(error.value.__cause__)
     assert said in chain
@@ -117,8 +118,9 @@ def test_the_map_shows_every_point_at_its_place():
     figure = grid_map(points, 3, "title")
     panels = [axis for axis in figure.axes if axis.images]
     assert len(panels) == 3 * 2  # metrics by forms
-    accuracy = panels[0].images[0].get_array()
-    assert torch.tensor(accuracy.filled(-1)).tolist() == [[10, 20, 30], [-1, 20, 30]]
+    accuracy: Any = panels[0].images[0].get_array()
+    assert accuracy.filled(-1).tolist() == [[10, 20, 30], [-1, 20, 30]]
     framed = [axis for axis in panels if axis.patches]
     assert len(framed) == 3  # in the chosen form's column only
-    assert framed[0].patches[0].get_bbox().p0.tolist() == [1.5, -0.5]  # points[3]: eps_head 0.3, eps_tail 0
+    frame: Any = framed[0].patches[0]
+    assert list(frame.get_xy()) == [1.5, -0.5]  # points[3]: eps_head 0.3, eps_tail 0

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lt_calib.config import RESULTS_SCHEMA
+
 Run = dict[str, Any]  # the content of results.json, and "folder" where it lies
 
 
@@ -22,9 +24,19 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
         paths |= dict.fromkeys(p.resolve() for p in sorted(folder.rglob("*.json")))
     runs = []
     for path in paths:
-        content = json.loads(path.read_text())
-        if isinstance(content, dict) and content.get("schema") == 1 and "stage1" in content:
-            runs.append(content | {"folder": path.parent, "file": path.name})
+        try:
+            content = json.loads(path.read_text())
+        except ValueError as error:
+            print(f"not counted: {path} is no JSON: {error}", file=sys.stderr)
+            continue
+        if not isinstance(content, dict) or "stage1" not in content:
+            continue  # no run's results
+        if content.get("schema") != RESULTS_SCHEMA:
+            schema = content.get("schema")
+            said = f"has schema {schema} and not {RESULTS_SCHEMA}: run its job again"
+            print(f"not counted: {path} {said}", file=sys.stderr)
+            continue
+        runs.append(content | {"folder": path.parent, "file": path.name})
     return runs
 
 

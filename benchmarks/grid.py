@@ -1,0 +1,85 @@
+"""A 64-point grid of epsilons against a single stage 2: time to fit and evaluate, and peak memory."""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+EPOCHS = 10
+GRID = [
+    "+grid=eps", "grid.eps_head=[0.2,0.25,0.3,0.35,0.4,0.45,0.5]", "grid.eps_tail=[0.0,0.1,0.2]",
+    "grid.form=[concave,linear,convex]",
+]  # fmt: skip
+
+
+def measure(folder: Path, stage1: Path, points: int) -> None:
+    """Fit and evaluate one stage 2, or as many points, and print seconds and peak memory as JSON."""
+    import torch
+    from hydra.utils import instantiate
+    from omegaconf import OmegaConf
+
+    from benchmarks.job import configuration, peak_mb
+    from lt_calib import build, grid
+    from lt_calib.checkpoint import load_stage
+    from lt_calib.fit import fit, predict
+    from lt_calib.logger.none import NoLogger
+    from lt_calib.metric.evaluate import evaluate
+    from lt_calib.results import with_intervals
+
+    composed = configuration(
+        f"stage2.max_epochs={EPOCHS}", "stage2.lr=0.001", "trainer.accelerator=cpu", *(GRID if points > 1 else [])
+    )
+    cfg: Any = OmegaConf.create(OmegaConf.to_container(composed, resolve=True))
+    torch.manual_seed(0)
+    data = build.build_data(cfg)
+    metrics = instantiate(cfg.metric)
+    backbone, classifier = build.build_network(cfg, data.num_classes)
+    load_stage(stage1, backbone, classifier, data.facts)
+    module, sampler, data2 = build.build_stage2(cfg, data, backbone, classifier)
+    before = {"test": (torch.zeros(len(data.splits["test"][1]), data.num_classes), data.splits["test"][1])}
+    if points > 1:
+        grid.fit_grid(cfg, data2, module, sampler, folder, metrics, before)
+        found = json.loads((folder / "grid.json").read_text())
+        seconds, n = found["seconds"] + found["evaluation_seconds"], len(found["points"])
+    else:
+        logger = NoLogger(config={}, folder=folder, group="", tags=[])
+        start = time.perf_counter()
+        fit(cfg, data2, module, sampler, folder / "part.ckpt", logger, metrics)
+        logits, targets = predict(cfg, data, module)["test"]
+        evaluate(logits, targets, data.groups, metrics)
+        with_intervals(logits, targets)
+        seconds, n = time.perf_counter() - start, 1
+    print(json.dumps({"points": n, "seconds": seconds, "peak_mb": peak_mb()}))
+
+
+def main() -> None:
+    """Measure in turns, each in a process of its own."""
+    from benchmarks.job import configuration
+    from lt_calib.run import run
+
+    with tempfile.TemporaryDirectory() as folder:
+        base = Path(folder)
+        run(configuration("stage1.max_epochs=2", "stage2.max_epochs=0", "trainer.accelerator=cpu"), base / "stage1")
+        found: dict[int, list[dict]] = {1: [], 64: []}
+        for repeat in range(2):
+            for points in found:
+                here = base / f"{points}_{repeat}"
+                here.mkdir()
+                command = [sys.executable, "-m", "benchmarks.grid", str(here), str(base / "stage1/stage1.ckpt")]
+                done = subprocess.run([*command, str(points)], check=True, stdout=subprocess.PIPE, text=True)
+                found[points].append(json.loads(done.stdout.strip().splitlines()[-1]))
+        for rows in found.values():
+            print(*rows, sep="\n")
+        for key, most in (("seconds", 1.3), ("peak_mb", 1.5)):
+            one, many = (min(row[key] for row in found[points]) for points in found)
+            print(f"grid of {found[64][0]['points']} points / one stage 2, {key}: {many / one:.3f}   (<= {most})")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        measure(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
+    else:
+        main()
