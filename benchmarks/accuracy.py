@@ -24,7 +24,7 @@ from lt_calib.metric.ece import expected_calibration_error
 from lt_calib.model.resnet_cifar import ResNetCIFAR
 from lt_calib.run import run
 
-SEEDS, EPOCHS, LR = range(5), 20, 0.05
+SEEDS, EPOCHS, LR = range(3), 20, 0.05
 WAYS = {"float32": [], "bfloat16": ["trainer.precision=bf16-mixed"], "compiled": ["trainer.compile=true"]}
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,17 +24,17 @@ def by_factor(rows: Sequence[Row]) -> list[Grid]:
 
     Of several results in one cell, from other hardware or settings, all are shown.
     """
+    settings: dict[tuple[str, int, str], list[Row]] = defaultdict(list)
+    for row in rows:
+        settings[row.dataset, row.val_per_class, row.epochs.split(" ")[0]].append(row)
     grids = []
-    for setting in dict.fromkeys(_setting(r) for r in rows):
-        mine = [r for r in rows if _setting(r) == setting]
+    for setting, mine in settings.items():
         factors = sorted({r.imbalance_factor for r in mine}, reverse=True)
+        methods: dict[tuple[str, str, str], dict[float, list[Row]]] = defaultdict(lambda: defaultdict(list))
+        for r in mine:
+            methods[r.method, r.epochs, r.stage][r.imbalance_factor].append(r)
         lines = []
-        for method, epochs, stage in dict.fromkeys((r.method, r.epochs, r.stage) for r in mine):
-            by = {
-                f: [r for r in mine if (r.method, r.epochs, r.stage, r.imbalance_factor) == (method, epochs, stage, f)]
-                for f in factors
-            }
-            about = [method, epochs, stage]
+        for about, by in methods.items():
             lines.append([*about, "ours", *(" ; ".join(map(_ours, by[f])) or "-" for f in factors)])
             if any(r.published for found in by.values() for r in found):
                 lines.append([*about, "published", *(_published(by[f]) for f in factors)])
@@ -81,10 +82,6 @@ def csv_of(grids: Sequence[Grid]) -> str:
     for grid in grids:
         writer.writerows([[grid.title], grid.head, *grid.lines])
     return text.getvalue()
-
-
-def _setting(row: Row) -> tuple[str, int, str]:
-    return row.dataset, row.val_per_class, row.epochs.split(" ")[0]
 
 
 def _ours(row: Row) -> str:
