@@ -36,7 +36,7 @@ readme: .venv/.installed
 	$(BIN)/python -m lt_calib.readme README.md
 
 notebooks: .venv/.installed
-	$(BIN)/python -m pytest --nbmake notebooks
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --nbmake --nbmake-timeout=600 notebooks
 
 clean:
 	rm -rf .venv outputs
