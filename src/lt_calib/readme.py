@@ -34,6 +34,7 @@ def generated(root: Path) -> dict[str, str]:
     return {
         "methods": methods_table(conf_dir() / "experiment"),
         "results": markdown(summarise(read_runs([root / "results" / "cifar10_lt_if100"]))),
+        "six": markdown(summarise(read_runs([root / "results" / "cifar10_lt_if100_resnet8"]))),
         "choice": markdown(summarise(read_runs([root / "results" / "cifar10_lt_if100_val200"]), "val")),
     }
 
