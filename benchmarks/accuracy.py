@@ -64,7 +64,7 @@ def plain(seed: int) -> tuple[float, float]:
     def collate(batch: list) -> tuple[torch.Tensor, torch.Tensor]:
         return torch.stack([transform(x) for x, _, transform in batch]), torch.tensor([y for _, y, _ in batch])
 
-    loader = DataLoader(pictures("train", crop), batch_size=128, shuffle=True, collate_fn=collate)  # type: ignore[arg-type]
+    loader = DataLoader(pictures("train", crop), batch_size=data.batch_size, shuffle=True, collate_fn=collate)  # type: ignore[arg-type]
     optimizer = torch.optim.SGD(net.parameters(), lr=LR, momentum=0.9, weight_decay=cfg.stage1.weight_decay)
     schedule = instantiate(cfg.stage1.schedule)
     for epoch in range(EPOCHS):
