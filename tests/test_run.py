@@ -245,14 +245,3 @@ def test_it_runs_where_wandb_is_not_installed_and_without_a_terminal(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "stage 2  epoch 1" in done.stdout
     assert len(list(tmp_path.rglob("results.json"))) == 1
-
-
-@pytest.mark.command
-@pytest.mark.slow
-def test_a_folder_that_cannot_be_made(tmp_path):
-    (tmp_path / "file").write_text("")
-    done = command("hydra.run.dir=file/run", cwd=tmp_path)
-    assert done.returncode == 1
-    assert "file/run" in done.stderr
-    assert "hydra.run.dir=FOLDER" in done.stderr
-    assert "Traceback" not in done.stderr

@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import signal
-import sys
 import traceback
 from itertools import chain, count
 from pathlib import Path
@@ -163,10 +162,7 @@ def job(cfg: DictConfig) -> None:
 def main() -> None:
     """Run the command."""
     register()
-    try:
-        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(job)()
-    except OSError as error:  # before the job begins: its folder cannot be made or written
-        sys.exit(f"{error}. Take another folder (hydra.run.dir=FOLDER, hydra.sweep.dir=FOLDER), or make room")
+    hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(job)()
 
 
 if __name__ == "__main__":
