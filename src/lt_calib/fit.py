@@ -55,14 +55,7 @@ def fit_or_load(
         log.info("Stage %d is taken from %s (%d epochs).", module.stage, ckpt_path, about["epochs"])
         return about
 
-    history = fit(cfg, data, module, sampler, ckpt_path.with_suffix(".part.ckpt"), logger, metrics)
-    about = {
-        "epochs": module.max_epochs,
-        "seconds": history.seconds,
-        "images_per_second": history.images_per_second,
-        "history": history.rows,
-        "data": data.facts,
-    }
+    about = fit(cfg, data, module, sampler, ckpt_path.with_suffix(".part.ckpt"), logger, metrics)
     save_stage(ckpt_path, module.backbone, module.classifier, about)
     ckpt_path.with_suffix(".part.ckpt").unlink(missing_ok=True)
     return about
@@ -76,7 +69,7 @@ def fit(
     part_path: Path,
     logger: Any,
     metrics: Any,
-) -> History:
+) -> dict[str, Any]:
     """Train a stage, from ``part_path`` where a killed process left one; see :func:`fit_or_load`."""
     bar = ProgressBar(f"stage {module.stage}")
 
@@ -92,7 +85,13 @@ def fit(
             module.backbone.compile(mode="reduce-overhead" if torch.cuda.is_available() else None)
         callbacks = [history, bar, *augment, StopAtNonFinite(), Resume(part_path, history)]
         build.build_trainer(cfg, module.max_epochs, callbacks).fit(module, datamodule=data)
-    return history
+    return {
+        "epochs": module.max_epochs,
+        "seconds": history.seconds,
+        "images_per_second": history.images_per_second,
+        "history": history.rows,
+        "data": data.facts,
+    }
 
 
 def predict(cfg: DictConfig, data: LongTailedDataModule, module: StageModule) -> dict[str, Any]:

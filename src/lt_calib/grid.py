@@ -61,11 +61,8 @@ def points_of(cfg: DictConfig) -> list[Point]:
             "grid.select=nll chooses by the held-out validation part, and there is none: set "
             "dataset.val_per_class=200 (20 for CIFAR-100), say"
         )
-    every = [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
-    kept = [p for p in every if not _out_of_order(own | p, cfg)]
-    if len(kept) < len(every):
-        log.info("Grid: %d of %d points have eps_tail > eps_head and are left out.", len(every) - len(kept), len(every))
-    return [own, *(p for p in kept if p != own)]
+    every = (dict(zip(axes, values, strict=True)) for values in product(*axes.values()))
+    return [own, *(p for p in every if p != own and not _out_of_order(own | p, cfg))]
 
 
 def _out_of_order(point: Point, cfg: DictConfig) -> bool:
@@ -119,9 +116,9 @@ def fit_grid(
     losses = build_losses(cfg, data, points)
     full = [{"lr_factor": stage2.lr_factor, "weight_decay": stage2.weight_decay} | point for point in points]
     module = GridModule(stage2, losses, [p["lr_factor"] for p in full], [p["weight_decay"] for p in full])
-    log.info("Grid: %d points of stage 2 in one pass.", len(points))
+    log.info("Grid: %d points of stage 2 in one pass; what has eps_tail > eps_head is none.", len(points))
     part_path = folder / "stage2.part.ckpt"
-    history = fit(cfg, data, module, sampler, part_path, NoLogger(config={}, folder=folder, group="", tags=[]), metrics)
+    about = fit(cfg, data, module, sampler, part_path, NoLogger(config={}, folder=folder, group="", tags=[]), metrics)
 
     start = time.perf_counter()
     logits: dict[str, list[Tensor]] = {}
@@ -141,13 +138,6 @@ def fit_grid(
         chosen = min(range(len(points)), key=lambda k: results[k]["val"]["nll"])
         log.info("Grid: point %d has the least NLL on the validation part: %s", chosen, points[chosen])
 
-    about = {
-        "epochs": module.max_epochs,
-        "seconds": history.seconds,
-        "images_per_second": history.images_per_second,
-        "history": history.rows,
-        "data": data.facts,
-    }
     arrays: dict[str, Any] = {
         "point_logits": np.stack([z.half().numpy() for z in logits["test"]]),
         "stage1_test_logits": stage1["test"][0].half().numpy(),
@@ -155,7 +145,7 @@ def fit_grid(
     }
     write_atomically(folder / "grid.npz", lambda stream: np.savez(stream, **arrays))
     kept = {"schema": RESULTS_SCHEMA, "chosen": chosen, "select": cfg.grid.get("select"), "points": results}
-    times = {"seconds": round(history.seconds, 3), "evaluation_seconds": round(evaluation_seconds, 3)}
+    times = {"seconds": round(about["seconds"], 3), "evaluation_seconds": round(evaluation_seconds, 3)}
     write_json(folder / "grid.json", kept | times)
     module.adopt(chosen)
     save_stage(folder / "stage2.ckpt", module.backbone, module.classifier, about | {"point": points[chosen]})

@@ -50,7 +50,7 @@ def stop_at(monkeypatch, step: int) -> None:
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("bbn", "lade", "dynamic_balanced_softmax")]
 
 
-@pytest.mark.parametrize("experiment", ["cutmix_awabs", "ldam_drw", *SLOW])
+@pytest.mark.parametrize("experiment", ["cutmix_awabs", "crt", "ldam_drw", *SLOW])
 def test_a_run_stopped_in_either_stage_ends_as_an_undisturbed_one(experiment, tmp_path, monkeypatch):
     small = TINY if experiment != "bbn" else [o for o in TINY if "backbone" not in o]
     settings = [*small, f"+experiment={experiment}", "dataset.batch_size=64", "dataset.if=100"]
@@ -59,8 +59,9 @@ def test_a_run_stopped_in_either_stage_ends_as_an_undisturbed_one(experiment, tm
     if "_target_" in cfg.stage2:
         cfg.stage2.max_epochs = 2
     run(cfg, tmp_path / "whole")
-    steps = 7 if experiment == "cutmix_awabs" else 5
-    moments = [3 * steps // 2, steps] if experiment == "cutmix_awabs" else [3 * steps // 2]
+    two_stages = "_target_" in cfg.stage2
+    steps = 7 if two_stages else 5
+    moments = [3 * steps // 2, steps] if two_stages else [3 * steps // 2]
     stopped = 0
     for moment in moments:  # first in the midst of stage 1's second epoch
         with monkeypatch.context() as patch:
