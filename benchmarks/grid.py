@@ -40,12 +40,12 @@ def measure(folder: Path, stage1: Path, points: int) -> None:
     load_stage(stage1, backbone, classifier, data.facts)
     module, sampler, data2 = build.build_stage2(cfg, data, backbone, classifier)
     before = {"test": (torch.zeros(len(data.splits["test"][1]), data.num_classes), data.splits["test"][1])}
+    logger = NoLogger(config={}, folder=folder, group="", tags=[])
     if points > 1:
-        grid.fit_grid(cfg, data2, module, sampler, folder, metrics, before)
+        grid.fit_grid(cfg, data2, module, sampler, folder, logger, metrics, before)
         found = json.loads((folder / "grid.json").read_text())
         seconds, n = found["seconds"] + found["evaluation_seconds"], len(found["points"])
     else:
-        logger = NoLogger(config={}, folder=folder, group="", tags=[])
         start = time.perf_counter()
         fit(cfg, data2, module, sampler, folder / "part.ckpt", logger, metrics)
         logits, targets = predict(cfg, data, module)["test"]

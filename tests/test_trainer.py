@@ -7,7 +7,6 @@ from lt_calib.trainer import make_trainer, resolve_precision
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
-        ({"devices": 2}, r"trainer.devices=2"),
         ({"precision": "bf16-true"}, r"trainer.precision=bf16-true"),
         ({"accelerator": "tpu9"}, "trainer: .*tpu9"),
     ],

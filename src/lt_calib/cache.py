@@ -18,6 +18,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from lt_calib.checkpoint import write_atomically
+from lt_calib.ranks import processes
 
 log = logging.getLogger("lt_calib.cache")
 
@@ -91,7 +92,7 @@ def shared_stage1(cfg: DictConfig, data: Any, path: Path) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     root = cfg.cache.root
-    if root is None or cfg.stage1.ckpt_path or path.exists() or not cfg.stage1.max_epochs or cfg.trainer.devices != 1:
+    if root is None or cfg.stage1.ckpt_path or path.exists() or not cfg.stage1.max_epochs or processes(cfg) > 1:
         yield
         return
     settings = settings_of(cfg, data)

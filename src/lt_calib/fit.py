@@ -11,6 +11,7 @@ from lt_calib import build
 from lt_calib.checkpoint import load_stage, save_stage
 from lt_calib.dataset.datamodule import LongTailedDataModule
 from lt_calib.metric.evaluate import evaluate
+from lt_calib.ranks import rank
 from lt_calib.sampler.base import EpochSampler
 from lt_calib.stage.base import StageModule
 from lt_calib.stage.evaluate import predictions_of
@@ -18,6 +19,7 @@ from lt_calib.stage.finite import StopAtNonFinite
 from lt_calib.stage.history import History
 from lt_calib.stage.progress import ProgressBar
 from lt_calib.stage.resume import Resume
+from lt_calib.stage.told import EndWhenTold
 
 log = logging.getLogger("lt_calib.run")
 
@@ -56,8 +58,9 @@ def fit_or_load(
         return about
 
     about = fit(cfg, data, module, sampler, ckpt_path.with_suffix(".part.ckpt"), logger, metrics)
-    save_stage(ckpt_path, module.backbone, module.classifier, about)
-    ckpt_path.with_suffix(".part.ckpt").unlink(missing_ok=True)
+    if rank() == 0:
+        save_stage(ckpt_path, module.backbone, module.classifier, about)
+        ckpt_path.with_suffix(".part.ckpt").unlink(missing_ok=True)
     return about
 
 
@@ -83,7 +86,7 @@ def fit(
         data.draw_with(sampler, partner)
         if cfg.trainer.compile:  # in place, so that the parameters keep their names
             module.backbone.compile(mode="reduce-overhead" if torch.cuda.is_available() else None)
-        callbacks = [history, bar, *augment, StopAtNonFinite(), Resume(part_path, history)]
+        callbacks = [history, bar, *augment, StopAtNonFinite(), Resume(part_path, history), EndWhenTold()]
         build.build_trainer(cfg, module.max_epochs, callbacks).fit(module, datamodule=data)
     return {
         "epochs": module.max_epochs,

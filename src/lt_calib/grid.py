@@ -20,10 +20,10 @@ from lt_calib.errors import InputError
 from lt_calib.figure.grid_map import grid_map
 from lt_calib.figure.style import save
 from lt_calib.fit import fit
-from lt_calib.logger.none import NoLogger
 from lt_calib.metric.bootstrap import intervals_of_many
 from lt_calib.metric.evaluate import evaluate
 from lt_calib.metric.per_class import per_class
+from lt_calib.ranks import rank
 from lt_calib.results import write_json
 from lt_calib.sampler.base import EpochSampler
 from lt_calib.stage.classifier import ClassifierModule
@@ -98,9 +98,10 @@ def fit_grid(
     stage2: ClassifierModule,
     sampler: EpochSampler,
     folder: Path,
+    logger: Any,
     metrics: Any,
     stage1: dict[str, tuple[Tensor, Tensor]],
-) -> None:
+) -> dict[str, Any]:
     """Train all points in one pass; write grid.json, grid.npz and last the chosen point's stage2.ckpt.
 
     Args:
@@ -109,8 +110,12 @@ def fit_grid(
         stage2: At the experiment's own settings; the chosen point's weights go into its classifier.
         sampler: Stage 2's.
         folder: The run's.
+        logger: Takes the rows of the history.
         metrics: Name -> function.
         stage1: Stage 1's predictions of each split.
+
+    Returns:
+        What :func:`lt_calib.fit.fit_or_load` returns, and the chosen ``"point"``.
     """
     points = points_of(cfg)
     losses = build_losses(cfg, data, points)
@@ -118,8 +123,10 @@ def fit_grid(
     module = GridModule(stage2, losses, [p["lr_factor"] for p in full], [p["weight_decay"] for p in full])
     log.info("Grid: %d points of stage 2 in one pass; what has eps_tail > eps_head is none.", len(points))
     part_path = folder / "stage2.part.ckpt"
-    about = fit(cfg, data, module, sampler, part_path, NoLogger(config={}, folder=folder, group="", tags=[]), metrics)
+    about = fit(cfg, data, module, sampler, part_path, logger, metrics)
 
+    if rank() > 0:
+        return about
     start = time.perf_counter()
     logits: dict[str, list[Tensor]] = {}
     results: list[dict[str, Any]] = [{"point": k, "settings": point} for k, point in enumerate(points)]
@@ -148,8 +155,10 @@ def fit_grid(
     times = {"seconds": round(about["seconds"], 3), "evaluation_seconds": round(evaluation_seconds, 3)}
     write_json(folder / "grid.json", kept | times)
     module.adopt(chosen)
-    save_stage(folder / "stage2.ckpt", module.backbone, module.classifier, about | {"point": points[chosen]})
+    about |= {"point": points[chosen]}
+    save_stage(folder / "stage2.ckpt", module.backbone, module.classifier, about)
     part_path.unlink(missing_ok=True)
+    return about
 
 
 def read_grid(folder: Path) -> dict[str, Any]:

@@ -1,15 +1,19 @@
 """The Lightning trainer of one stage."""
 
 import logging
+import os
 import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning import Callback, Trainer
+from lightning.fabric.plugins.environments import ClusterEnvironment, SLURMEnvironment, TorchElasticEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.strategies import DDPStrategy
 
 from lt_calib.errors import InputError
+from lt_calib.ranks import position
 
 BF16 = "bf16-mixed"
 PRECISIONS = ("auto", "32-true", BF16, "16-mixed")
@@ -21,16 +25,18 @@ def make_trainer(
     callbacks: list[Callback],
     accelerator: str = "auto",
     devices: int = 1,
+    num_nodes: int = 1,
     precision: str = "auto",
     eval_every: int = 1,
 ) -> Trainer:
     """Build a trainer that writes and logs nothing by itself.
 
     Args:
-        max_epochs: >= 0.
+        max_epochs: >= 0; 0 evaluates, which every process does by itself.
         callbacks: Lightning callbacks.
         accelerator: As Lightning's: ``"auto"``, ``"cpu"``, ``"gpu"``, ...
-        devices: 1; training over several is not built yet.
+        devices: Processes of a training on this machine, one a device; >= 1.
+        num_nodes: Machines of a training, >= 1.
         precision: ``"32-true"``, ``"bf16-mixed"``, ``"16-mixed"``, or ``"auto"``: bfloat16 where the device computes it
             natively, else float32. The classifier, the loss and the metrics are float32 in any case.
         eval_every: Epochs between two evaluations of the validation part, where there is one; >= 1.
@@ -38,21 +44,30 @@ def make_trainer(
     Raises:
         InputError: a device or precision that is not there.
     """
-    if devices != 1:
-        raise InputError(f"trainer.devices={devices}: one training runs on one device; set trainer.devices=1")
     if precision not in PRECISIONS:
         raise InputError(f"trainer.precision={precision} must be one of {', '.join(PRECISIONS)}")
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     # Lightning 2.6 with a torch of 2026 warns of its own code at every batch's transfer; stage 2 is frozen on purpose.
     warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*")
     warnings.filterwarnings("ignore", message=r"Total length of `list` across ranks is zero.*")  # no validation part
     warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode at the start of training.*")
+    warnings.filterwarnings("ignore", message=r".*You should pass `device_ids`.*|.*Grad strides do not match.*")
+    if accelerator in ("gpu", "cuda") and devices > torch.cuda.device_count():
+        raise InputError(
+            f"trainer.devices={devices} with trainer.accelerator={accelerator}: this machine has "
+            f"{torch.cuda.device_count()} GPUs that torch can use; trainer=default takes the best device there is"
+        )
+    over_several = max_epochs > 0 and devices * num_nodes > 1
     try:
         return Trainer(
             max_epochs=max_epochs,
             callbacks=callbacks,
             accelerator=accelerator,
-            devices=devices,
+            devices=devices if over_several else _own_device(accelerator),
+            num_nodes=num_nodes if over_several else 1,
+            strategy=DDPStrategy(cluster_environment=_environment()) if over_several else "auto",
+            sync_batchnorm=over_several and accelerator != "cpu",  # torch has none for CPUs
             precision=resolve_precision(precision, accelerator),  # type: ignore[arg-type]
             check_val_every_n_epoch=eval_every,
             logger=False,
@@ -62,8 +77,18 @@ def make_trainer(
             num_sanity_val_steps=0,
             use_distributed_sampler=False,
         )
-    except (ValueError, RuntimeError, MisconfigurationException) as error:
-        raise InputError(f"trainer: {error}") from error
+    except (ValueError, RuntimeError, ImportError, MisconfigurationException) as error:
+        raise InputError(f"trainer: {error} (trainer.accelerator={accelerator}; auto takes what is there)") from error
+
+
+def _environment() -> ClusterEnvironment:
+    # Requeueing is left to the scheduler: the same command goes on by itself.
+    return TorchElasticEnvironment() if "RANK" in os.environ else SLURMEnvironment(auto_requeue=False)
+
+
+def _own_device(accelerator: str) -> int | list[int]:
+    local = os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0"))
+    return [int(local)] if accelerator in ("gpu", "cuda") and position()[1] > 1 else 1
 
 
 def resolve_precision(precision: str, accelerator: str = "auto") -> str:
@@ -75,13 +100,14 @@ def resolve_precision(precision: str, accelerator: str = "auto") -> str:
     return BF16 if {"avx512_bf16", "amx_bf16"} & set(_cpu_info("flags").split()) else "32-true"
 
 
-def device_name(trainer: Trainer) -> str:
-    """Name the hardware: the GPU's name, or the processor's and its threads."""
+def device_name(trainer: Trainer, processes: int = 1) -> str:
+    """Name the hardware of a training: the GPUs' name, or the processor's and its threads."""
     device: Any = trainer.strategy.root_device
     if device.type == "cuda":
-        return f"{trainer.num_devices} x {torch.cuda.get_device_name(device)}"
+        return f"{processes} x {torch.cuda.get_device_name(device)}"
     model = _cpu_info("model name") if device.type == "cpu" else ""
-    return f"{device.type} {model} ({torch.get_num_threads()} threads)".replace("  ", " ")
+    several = f"{processes} processes, " if processes > 1 else ""
+    return f"{device.type} {model} ({several}{torch.get_num_threads()} threads)".replace("  ", " ")
 
 
 def _cpu_info(key: str) -> str:

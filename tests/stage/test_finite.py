@@ -11,9 +11,9 @@ def test_a_loss_that_is_no_number_stops_at_once_and_keeps_what_was_good(tmp_path
     whole, seen = StageModule.training_step, []
 
     def training_step(self, batch, batch_idx):
-        loss = whole(self, batch, batch_idx)
-        seen.append(float(loss.detach()))
-        return loss * (wrong if len(seen) == 7 else 1)
+        step = whole(self, batch, batch_idx)
+        seen.append(float(step["loss"].detach()))
+        return step | {"loss": step["loss"] * (wrong if len(seen) == 7 else 1)}
 
     monkeypatch.setattr(StageModule, "training_step", training_step)
     cfg = compose_config(*TINY, "stage1.max_epochs=3", "dataset.if=100", "dataset.batch_size=64")

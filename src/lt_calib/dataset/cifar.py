@@ -1,5 +1,6 @@
 """CIFAR-10 and CIFAR-100, read and checked by torchvision."""
 
+import os
 import socket
 from pathlib import Path
 
@@ -60,7 +61,7 @@ def _open(dataset: type[datasets.CIFAR10], root: str, train: bool) -> datasets.C
         return dataset(root, train=train, download=True)
     except (OSError, RuntimeError) as error:
         folder = Path(root).resolve() / dataset.base_folder
-        state = "incomplete or damaged" if folder.exists() else "not there"
+        state = _state(folder)
         raise InputError(
             f"{dataset.__name__}: {folder} is {state}, and the download failed ({error}).\n"
             "Three ways out:\n"
@@ -70,3 +71,13 @@ def _open(dataset: type[datasets.CIFAR10], root: str, train: bool) -> datasets.C
         ) from error
     finally:
         socket.setdefaulttimeout(timeout)
+
+
+def _state(folder: Path) -> str:
+    try:
+        if not folder.exists():
+            return "not there"
+        readable = all(os.access(path, os.R_OK) for path in [folder, *folder.iterdir()])
+    except PermissionError:
+        readable = False
+    return "incomplete or damaged" if readable else "not readable by you (check its permissions)"

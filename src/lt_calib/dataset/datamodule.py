@@ -12,6 +12,7 @@ from lt_calib.dataset import long_tail
 from lt_calib.dataset.loader import ResidentLoader
 from lt_calib.dataset.source import Source
 from lt_calib.dataset.transform import normalise, random_crop_flip
+from lt_calib.errors import InputError
 from lt_calib.sampler.base import EpochSampler
 from lt_calib.sampler.instance_balanced import InstanceBalanced
 from lt_calib.seed import generator
@@ -64,6 +65,9 @@ class LongTailedDataModule(LightningDataModule):
         flip: bool = True,
     ) -> None:
         super().__init__()
+        for key, size in {"batch_size": batch_size, "eval_batch_size": eval_batch_size}.items():
+            if size < 1:
+                raise ValueError(f"{key} {size} must be >= 1")
         self.source = source
         self.root = root
         self.name = name
@@ -122,11 +126,20 @@ class LongTailedDataModule(LightningDataModule):
     def _device(self) -> torch.device:
         return self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
 
+    @property
+    def _process(self) -> tuple[int, int]:
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+
     def train_dataloader(self) -> ResidentLoader:
         """Training batches: cropped, flipped, normalised."""
         images, targets = self.splits["train"]
         sampler = self.sampler or InstanceBalanced(targets, num_classes=self.num_classes, seed=0)
-        rank = self.trainer.global_rank if self.trainer else 0
+        rank, world_size = self._process
+        if 0 < len(sampler) % self.batch_size < world_size:
+            raise InputError(
+                f"dataset.batch_size={self.batch_size} leaves {len(sampler) % self.batch_size} of {len(sampler)} "
+                f"pictures for the last batch, too few for {world_size} processes; take another"
+            )
 
         def transform(images: Tensor, purpose: str, epoch: int, step: int) -> Tensor:
             if images.ndim == 2:  # features
@@ -150,7 +163,7 @@ class LongTailedDataModule(LightningDataModule):
             transform=transform,
             partner=self.partner,
             rank=rank,
-            world_size=self.trainer.world_size if self.trainer else 1,
+            world_size=world_size,
         )
 
     def as_pictures(self, images: Tensor) -> Tensor:
@@ -169,10 +182,13 @@ class LongTailedDataModule(LightningDataModule):
     def eval_loader(self, split: str) -> ResidentLoader:
         """Pictures of one split in order, normalised only."""
         images, targets = self.splits[split]
+        rank, world_size = self._process
         return ResidentLoader(
             images.to(self._device),
             targets.to(self._device),
             SequentialSampler(range(len(targets))),
             self.eval_batch_size,
             transform=lambda images, *draw: normalise(images, self.mean, self.std),
+            rank=rank,
+            world_size=world_size,
         )

@@ -56,6 +56,12 @@ class ResidentLoader:
     def __len__(self) -> int:
         return -(-len(self.sampler) // self.batch_size)  # type: ignore[arg-type]
 
+    def order(self) -> Tensor:
+        """Return this epoch's indices process after process: the order in which their batches are gathered."""
+        batches = torch.tensor(list(self.sampler)).split(self.batch_size)
+        pieces = [batch.tensor_split(self.world_size) for batch in batches]
+        return torch.cat([piece[rank] for rank in range(self.world_size) for piece in pieces])
+
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch of the samplers, 0-based."""
         for sampler in (self.sampler, self.partner):

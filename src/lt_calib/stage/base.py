@@ -4,10 +4,12 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from lightning import LightningModule
 from torch import Tensor, nn
 
 from lt_calib.metric.predictions import Predictions
+from lt_calib.stage.whole_batch import whole_batch
 
 
 class StageModule(LightningModule):
@@ -55,8 +57,14 @@ class StageModule(LightningModule):
         self.schedule = schedule
         self.momentum = momentum
         self.nesterov = nesterov
-        self.predictions = Predictions()
+        # Several processes gather what they share out; what one evaluates by itself is gathered from none.
+        self.predictions = Predictions(distributed_available_fn=lambda: self.over_several)
         self.predicted: tuple[Tensor, Tensor] | None = None
+
+    @property
+    def over_several(self) -> bool:
+        """Whether several processes train it together."""
+        return self._trainer is not None and self.trainer.world_size > 1
 
     def features(self, images: Tensor) -> Tensor:
         """Compute the backbone's features (B, num_features)."""
@@ -68,10 +76,19 @@ class StageModule(LightningModule):
         with torch.autocast(images.device.type, enabled=False):
             return self.classifier(features.float())
 
-    def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
-        """Compute the loss of one batch."""
+    def training_step(self, batch: list[Tensor], batch_idx: int) -> dict[str, Any]:
+        """Compute the loss of one batch, that of all processes together."""
         images, targets = batch
-        return self.loss(self(images), targets)
+        logits = self(images)
+        if self.over_several:
+            logits, targets = whole_batch(logits, targets)
+        return {"loss": self.loss(logits, targets), "images": len(targets)}
+
+    def on_train_end(self) -> None:
+        """Take the first process's running statistics: each has moved its own by its last piece."""
+        if self.over_several:
+            for tensor in self.state_dict().values():
+                dist.broadcast(tensor, src=0)
 
     def on_train_epoch_start(self) -> None:
         """Tell the epoch to whatever changes with it, the learning rate too."""
@@ -94,6 +111,10 @@ class StageModule(LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Gather the logits of all batches and processes."""
         logits, targets = self.predictions.compute()
+        if self.over_several:
+            loaders: Any = self.trainer.val_dataloaders
+            place = loaders.order().argsort().to(targets.device)
+            logits, targets = logits[place], targets[place]
         self.predicted = logits.cpu(), targets.cpu()
         self.predictions.reset()
 

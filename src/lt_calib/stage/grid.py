@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from lt_calib.stage.classifier import ClassifierModule
+from lt_calib.stage.whole_batch import whole_batch
 
 
 class GridModule(ClassifierModule):
@@ -65,13 +66,15 @@ class GridModule(ClassifierModule):
         """Compute the features (B, D) float32, which all points share."""
         return self.features(images).float()
 
-    def training_step(self, batch: list[Tensor], batch_idx: int) -> dict[str, Tensor]:  # type: ignore[override]
+    def training_step(self, batch: list[Tensor], batch_idx: int) -> dict[str, Any]:
         """Compute the sum of all points' losses; their mean is what the history shows."""
         images, targets = batch
         features = self(images)
+        if self.over_several:
+            features, targets = whole_batch(features, targets)
         with torch.autocast(images.device.type, enabled=False):
             losses = torch.cat([self._losses(g, features, targets) for g in range(len(self.points))])
-        return {"loss": losses.sum(), "shown": losses.detach().mean()}
+        return {"loss": losses.sum(), "shown": losses.detach().mean(), "images": len(targets)}
 
     def _losses(self, group: int, features: Tensor, targets: Tensor) -> Tensor:
         stacks: Any = self.stacks[group]

@@ -45,7 +45,7 @@ class History(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Add the batch's loss, without waiting for the device; at the last one stop the clock."""
-        n = len(batch[0])
+        n = outputs["images"]
         self._loss += outputs.get("shown", outputs["loss"]).detach() * n
         self._images += n
         if batch_idx + 1 == trainer.num_training_batches:  # before validation, which is not training time
