@@ -1,4 +1,5 @@
-"""Sweeps by Hydra's launchers: joblib and submitit's local executor are really run in make test-all."""
+"""Sweeps by Hydra's launchers and Optuna: joblib, submitit's local executor and a local Ray cluster are really run in
+make test-all."""
 
 import json
 import os
@@ -9,9 +10,12 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.utils import get_class
+from omegaconf import OmegaConf
 
 from lt_calib.config import register
-from tests.conftest import CONF, SMALL
+from lt_calib.errors import InputError
+from lt_calib.run import check_objective
+from tests.conftest import CONF, SMALL, TINY, compose_config
 
 SWEEP = [
     "-m", "+experiment=cutmix_awabs", "dataset=digits_lt", "stage1.max_epochs=1", "stage2.max_epochs=1",
@@ -33,10 +37,19 @@ def test_they_are_the_plugins_own_with_a_few_settings():
     assert get_class(slurm["_target_"]).__name__ == "SlurmLauncher"
 
 
+def test_ray_is_the_plugins_own_with_a_few_settings():
+    pytest.importorskip("ray", reason="pip install 'lt_calib[ray]'")
+    machines = launcher("machines", "hydra.launcher.ray.init.address=auto")
+    assert (machines["ray"].init.address, machines["ray"].remote.num_cpus) == ("auto", 1)
+    assert machines["_target_"].endswith("RayLauncher")
+
+
 @pytest.mark.slow
 @pytest.mark.command
-@pytest.mark.parametrize("name", ["cores", "submitit_local"])
+@pytest.mark.parametrize("name", ["cores", "submitit_local", "machines"])
 def test_a_sweep_with_a_job_that_fails(name, tmp_path):
+    if name == "machines":
+        pytest.importorskip("ray", reason="pip install 'lt_calib[ray]'")
     command = [sys.executable, "-m", "lt_calib.run", *SWEEP, f"hydra/launcher={name}", "dataset.if=10,1000"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=400, env=environment)
@@ -45,3 +58,29 @@ def test_a_sweep_with_a_job_that_fails(name, tmp_path):
     assert json.loads(Path(good).read_text())["stage2"]["epochs"] == 1
     (bad,) = (tmp_path / "outputs" / "digits_lt_if1000").rglob("error.txt")
     assert "1000" in Path(bad).read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.command
+def test_a_search_by_optuna_looks_at_the_validation_part(tmp_path):
+    search = ["hydra/sweeper=search", "stage1.lr=interval(0.001,0.05)", "hydra.sweeper.n_trials=3"]
+    command = [sys.executable, "-m", "lt_calib.run", *SWEEP, *search]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*command, "dataset.val_per_class=10"], cwd=tmp_path, env=environment, timeout=400)
+    assert done.returncode == 0
+    found = [json.loads(path.read_text()) for path in tmp_path.rglob("results.json")]
+    best = OmegaConf.load(tmp_path / "outputs" / "optimization_results.yaml")
+    assert best.best_value == pytest.approx(min(results["stage2"]["val"]["nll"] for results in found))
+    assert len(found) == 3
+    refused = subprocess.run(command, cwd=tmp_path, env=environment, timeout=400, capture_output=True, text=True)
+    assert refused.returncode != 0
+    assert "chooses by the held-out validation part" in refused.stdout + refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [([], "held-out validation part"), (["dataset.val_per_class=5", "objective=f1"], "objective=f1 must be one of")],
+)
+def test_a_search_without_an_objective_is_refused(overrides, said):
+    with pytest.raises(InputError, match=said):
+        check_objective(compose_config(*TINY, "+experiment=ce", *overrides))

@@ -150,7 +150,7 @@ def test_a_refused_command_leaves_a_finished_run_as_it_was(finished, monkeypatch
         output_dir = str(finished)
 
     class Conf:
-        runtime, mode = Runtime, None
+        runtime, mode, sweeper = Runtime, None, {}
 
     before = {p: p.read_bytes() for p in finished.rglob("*") if p.is_file()}
     monkeypatch.setattr("lt_calib.run.HydraConfig.get", lambda: Conf)
@@ -167,7 +167,7 @@ def test_a_run_that_is_told_to_end_says_so_by_its_exit_code(tmp_path, monkeypatc
         output_dir = str(tmp_path)
 
     class Conf:
-        runtime, mode = Runtime, None
+        runtime, mode, sweeper = Runtime, None, {}
 
     monkeypatch.setattr("lt_calib.run.HydraConfig.get", lambda: Conf)
     monkeypatch.setattr("lt_calib.run.run", lambda cfg, folder: (_ for _ in ()).throw(SystemExit))

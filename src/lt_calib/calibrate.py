@@ -3,7 +3,6 @@
 ``python -m lt_calib.calibrate RUN_FOLDER posthoc=temperature``
 """
 
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +20,7 @@ from lt_calib.config import conf_dir, register
 from lt_calib.errors import InputError
 from lt_calib.metric.evaluate import evaluate
 from lt_calib.posthoc.base import Calibrator
-from lt_calib.results import Metrics, Splits, read_predictions, with_intervals, write_json
+from lt_calib.results import Metrics, Splits, read_predictions, read_results, with_intervals, write_json
 
 USAGE = "usage: python -m lt_calib.calibrate RUN_FOLDER posthoc=temperature|vector|class_temperature|isotonic|none"
 CALIBRATORS = "calibrators.ckpt"
@@ -114,7 +113,7 @@ def calibrate_folder(folder: Path, overrides: list[str]) -> dict[str, Any]:
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         cfg = compose("config", overrides)
     check_keys(cfg)
-    results = json.loads(files[0].read_text())
+    results = read_results(folder)
     old = OmegaConf.load(files[2])
     check_targets(old)
     predictions = read_predictions(files[1])

@@ -15,7 +15,11 @@ SCHEMA = 1
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write a file by ``write(stream)`` so that a crash at any moment leaves the old file or the new one."""
+    """Write a file by ``write(stream)`` so that a crash at any moment leaves the old file or the new one.
+
+    Raises:
+        InputError: the disk is full, say.
+    """
     temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         with temporary.open("wb") as stream:
@@ -23,6 +27,11 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:  # torch.save raises the latter where the disk is full
+        raise InputError(
+            f"{path} could not be written: {error}. What was there before is whole; make room or take another folder, "
+            "and the same command goes on after the last finished epoch"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 

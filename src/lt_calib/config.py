@@ -25,8 +25,9 @@ NOT_IN_FOLDER = (
     "cache",
     "resume",
     "figures",
+    "objective",
 )
-NO_EFFECT = ("logger", "cache", "resume", "dataset.root", "figures")
+NO_EFFECT = ("logger", "cache", "resume", "dataset.root", "figures", "objective")
 MAX_FOLDER = 150
 RESULTS_SCHEMA = 1  # of results.json and grid.json
 
@@ -60,6 +61,7 @@ class Config:
     trainer: Any = None
     cache: Any = None
     resume: str = "auto"
+    objective: str = "nll"
     logger: Any = None
 
 

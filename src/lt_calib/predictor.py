@@ -1,6 +1,5 @@
 """A finished run as one module: pictures to calibrated probabilities."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from lt_calib.checkpoint import load_stage
 from lt_calib.config import register
 from lt_calib.errors import InputError
 from lt_calib.posthoc.base import Calibrator
+from lt_calib.results import read_results
 
 SIDE = 32  # pixels; every data set of this package is shown so
 BATCH = 500
@@ -104,7 +104,7 @@ def load_run(folder: Path | str) -> Predictor:
         raise InputError(f"{folder} holds no finished run: {', '.join(missing)} is missing")
     register()
     check_targets(cfg)
-    results = json.loads((folder / "results.json").read_text())
+    results = read_results(folder)
     k = len(results["dataset"]["class_counts"])
     data = instantiate(without(cfg.dataset, "if", "recipe"))(imbalance_factor=cfg.dataset["if"])
     backbone = instantiate(cfg.model.backbone)

@@ -18,9 +18,11 @@ from torch import Tensor
 from lt_calib.checkpoint import write_atomically
 from lt_calib.config import RESULTS_SCHEMA, settings_hash
 from lt_calib.dataset.datamodule import LongTailedDataModule
+from lt_calib.errors import InputError
 from lt_calib.metric.bootstrap import bootstrap_intervals
 from lt_calib.metric.evaluate import MetricFunction, evaluate
 from lt_calib.metric.per_class import per_class
+from lt_calib.ranks import processes
 from lt_calib.trainer import device_name
 
 Splits = Mapping[str, tuple[Tensor, Tensor]]  # split -> logits (N, K) float32, targets (N,) int64
@@ -73,7 +75,7 @@ def assemble(
         "environment": {
             "torch": str(torch.__version__),
             "lightning": lightning.__version__,
-            "device": device_name(trainer),
+            "device": device_name(trainer, processes(cfg)),
             "precision": str(trainer.precision),
             "git": git_commit(),
         },
@@ -90,6 +92,24 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write JSON, whole or not at all; NaN is refused, since no JSON reader need take it."""
     text = json.dumps(content, indent=2, allow_nan=False) + "\n"
     write_atomically(path, lambda stream: stream.write(text.encode()))
+
+
+def read_results(folder: Path) -> dict[str, Any]:
+    """Read a run's results.json.
+
+    Raises:
+        InputError: it is of another schema, or no JSON.
+    """
+    path = folder / "results.json"
+    cure = "Move the folder away, and give the command that made it again"
+    try:
+        results = json.loads(path.read_text())
+    except ValueError as error:
+        raise InputError(f"{path} is no JSON ({error}). {cure}") from error
+    schema = results.get("schema") if isinstance(results, dict) else None
+    if schema != RESULTS_SCHEMA:
+        raise InputError(f"{path} has schema {schema}, and this version reads {RESULTS_SCHEMA}. {cure}")
+    return results
 
 
 def write_history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

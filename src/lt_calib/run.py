@@ -3,10 +3,10 @@
 ``python -m lt_calib.run +experiment=cutmix_awabs dataset.if=100``
 """
 
-import json
 import logging
 import os
 import signal
+import sys
 import traceback
 from itertools import chain, count
 from pathlib import Path
@@ -19,8 +19,11 @@ from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from lt_calib import ranks
 from lt_calib.check import check_keys
 from lt_calib.config import conf_dir, refuse_other_settings, register
+from lt_calib.errors import InputError
+from lt_calib.start import nearest_names
 
 log = logging.getLogger("lt_calib.run")  # under python -m, __name__ is "__main__"
 
@@ -51,21 +54,24 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     from lt_calib.checkpoint import remove_remains, write_atomically
     from lt_calib.figure.of_run import draw_figures
     from lt_calib.fit import fit_or_load, predict
+    from lt_calib.logger.none import NoLogger
 
     cfg = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[assignment]
     check_keys(cfg)
     refuse_other_settings(folder, cfg)
-    remove_remains(folder)
-    done = folder / "results.json"
-    if done.exists():
+    first = ranks.rank() == 0  # of several processes of a training, the one that writes
+    if first:
+        remove_remains(folder)
+    if (folder / "results.json").exists():
         log.info("%s is finished already: nothing is trained, drawn or logged again.", folder)
-        results = json.loads(done.read_text())
+        results = out.read_results(folder)
         show(folder, results)
         return results
 
-    logger = build.build_logger(cfg, folder)
+    logger = build.build_logger(cfg, folder) if first else NoLogger(config={}, folder=folder, group="", tags=[])
     exit_code = 1
     try:
+        build.build_trainer(cfg, 0, [])  # a device or precision that is not there is found before the data are read
         torch.manual_seed(cfg.seed)  # for the weights; every other draw has a generator of its own
         data = build.build_data(cfg)
         metrics = instantiate(cfg.metric)
@@ -80,17 +86,25 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
         if "_target_" in cfg.posthoc:
             refuse_without_validation("val" in data.splits)
             instantiate(cfg.posthoc)(data.num_classes)
-        write_atomically(folder / "config.yaml", lambda stream: stream.write(OmegaConf.to_yaml(cfg).encode()))
+        if first:
+            write_atomically(folder / "config.yaml", lambda stream: stream.write(OmegaConf.to_yaml(cfg).encode()))
 
         ckpt_path = Path(cfg.stage1.ckpt_path or folder / "stage1.ckpt")
-        with shared_stage1(cfg, data, ckpt_path):
-            fits = {"stage1": fit_or_load(cfg, data, stage1, sampler1, ckpt_path, logger, metrics)}
-        predictions = {"stage1": predict(cfg, data, stage1)}
+        with ranks.together(cfg, folder):
+            with shared_stage1(cfg, data, ckpt_path):
+                fits = {"stage1": fit_or_load(cfg, data, stage1, sampler1, ckpt_path, logger, metrics)}
+            predictions = {"stage1": predict(cfg, data, stage1)}
+            if two_stages:
+                stage2, sampler2, data2 = build.build_stage2(cfg, data, backbone, classifier)
+                if cfg.grid is None or (folder / "stage2.ckpt").exists():
+                    fits["stage2"] = fit_or_load(cfg, data2, stage2, sampler2, folder / "stage2.ckpt", logger, metrics)
+                else:
+                    fits["stage2"] = grid.fit_grid(
+                        cfg, data2, stage2, sampler2, folder, logger, metrics, predictions["stage1"]
+                    )
+        if not first:
+            return {}
         if two_stages:
-            stage2, sampler2, data2 = build.build_stage2(cfg, data, backbone, classifier)
-            if cfg.grid is not None and not (folder / "stage2.ckpt").exists():
-                grid.fit_grid(cfg, data2, stage2, sampler2, folder, metrics, predictions["stage1"])
-            fits["stage2"] = fit_or_load(cfg, data2, stage2, sampler2, folder / "stage2.ckpt", logger, metrics)
             predictions["stage2"] = predict(cfg, data, stage2)
 
         results = out.assemble(cfg, data, fits, predictions, metrics, build.build_trainer(cfg, 0, []))
@@ -131,8 +145,27 @@ def fresh(folder: Path) -> Path:
     return next(f for f in chain([folder], numbered) if not (f / "config.yaml").exists())
 
 
-def job(cfg: DictConfig) -> None:
+def objective(cfg: DictConfig, results: dict[str, Any]) -> float | None:
+    """Return what a sweeper may search by: a metric of the last stage on the validation part, None without one."""
+    last = results.get("stage2") or results.get("stage1") or {}
+    return last["val"][cfg.objective] if "val" in last else None
+
+
+def check_objective(cfg: DictConfig) -> None:
+    """Refuse a search without a validation part, or by what is not measured."""
+    if not cfg.dataset.val_per_class:
+        raise InputError(
+            "hydra/sweeper=search chooses by the held-out validation part, and there is none: set "
+            "dataset.val_per_class=200 (20 for CIFAR-100), say"
+        )
+    if cfg.objective not in cfg.metric:
+        raise InputError(f"objective={cfg.objective} must be one of the metrics: {', '.join(map(str, cfg.metric))}")
+
+
+def job(cfg: DictConfig) -> float | None:
     """Run one job of Hydra's; a failure leaves error.txt in its folder and does not disturb the jobs after it."""
+    if ranks.rank() > 0:
+        ranks.quiet()
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
     if cfg.resume == "off":
@@ -140,12 +173,15 @@ def job(cfg: DictConfig) -> None:
     error_file = folder / "error.txt"
     error_file.unlink(missing_ok=True)
     try:
-        run(cfg, folder)
+        if "optuna" in str(hydra_config.sweeper.get("_target_")):
+            check_objective(cfg)
+        return objective(cfg, run(cfg, folder))
     except SystemExit as stop:  # Lightning's, when the process is told to end
         log.error("%s was told to end (SIGTERM); the same command goes on after its last finished epoch.", folder)
         raise SystemExit(128 + signal.SIGTERM) from stop
     except Exception as error:
-        if not (folder / "results.json").exists():  # a refused command leaves a finished run as it was
+        finished = (folder / "results.json").exists()  # a refused command leaves a finished run as it was
+        if ranks.rank() == 0 and not finished:
             error_file.write_text(traceback.format_exc())
         log.debug("The job failed.", exc_info=True)
         cause: BaseException = error
@@ -162,7 +198,14 @@ def job(cfg: DictConfig) -> None:
 def main() -> None:
     """Run the command."""
     register()
-    hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(job)()
+    logging.raiseExceptions = False  # a full disk would else print a traceback for each line of the log
+    try:
+        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(job)()
+    except SystemExit as end:
+        if end.code == 1:
+            for line in nearest_names(sys.argv[1:]):
+                print(line, file=sys.stderr)
+        raise
 
 
 if __name__ == "__main__":

@@ -133,6 +133,36 @@ def test_how_it_starts(tmp_path, monkeypatch, caplog, environment, fails, modes)
     assert ("W&B does not answer (no answer)" in caplog.text) == fails
 
 
+@pytest.mark.usefixtures("no_account")
+def test_what_w_and_b_raises_in_the_middle_is_said_once_and_ends_nothing(tmp_path, monkeypatch, caplog):
+    fake = Fake()
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    logged = []
+
+    def log(values: dict[str, Any]) -> None:
+        logged.append(values)
+        if len(logged) > 1:
+            raise fake.errors.CommError("permission denied: the key is no longer valid\nmore")
+
+    monkeypatch.setattr(fake, "log", log, raising=False)
+    monkeypatch.setattr(fake, "finish", lambda **how: pytest.fail("it was lost"), raising=False)
+    logger = WandbLogger(config=CONFIG, folder=tmp_path, group="g", tags=[])
+    for epoch in (1, 2, 3):
+        logger.log_epoch({"stage": 1, "epoch": epoch, "loss": 1.0})
+    logger.log_results(RESULTS, [], {})
+    logger.finish(0)
+    assert len(logged) == 2
+    assert caplog.text.count("takes nothing any more (CommError: permission denied: the key is no longer valid)") == 1
+
+
+@pytest.mark.usefixtures("no_account")
+def test_its_end_is_not_waited_for_without_limit(tmp_path):
+    logger = WandbLogger(config=CONFIG, folder=tmp_path, group="g", tags=[])
+    if hasattr(logger._run.settings, "finish_timeout"):
+        assert logger._run.settings.finish_timeout == 120
+    logger.finish(0)
+
+
 def test_not_installed(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(InputError, match="pip install wandb"):

@@ -6,7 +6,7 @@ import logging
 import netrc
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 
 HOSTS = {"api.wandb.ai", "api.forge.coreweave.com"}  # the service's, of older and newer versions of wandb
 INIT_TIMEOUT = 20.0  # seconds; without a network the service would be waited for much longer
+FINISH_TIMEOUT = 120.0  # seconds; what is not uploaded by then stays on disk, for wandb sync
 ID_FILE = "wandb_id.txt"
 BEST = {"loss": "min", "val/acc": "max", "val/ece": "min", "val/nll": "min", "val/brier": "min"}
 
@@ -58,6 +59,10 @@ class WandbLogger:
         wandb = self._wandb
         folder.mkdir(parents=True, exist_ok=True)
         self._checkpoints = checkpoints
+        self._lost = False
+        limits = {"init_timeout": INIT_TIMEOUT}
+        if "finish_timeout" in getattr(wandb.Settings, "model_fields", {}):  # of newer versions
+            limits["finish_timeout"] = FINISH_TIMEOUT
         dataset = config["dataset"]
         run_id = _run_id(folder)
 
@@ -75,7 +80,7 @@ class WandbLogger:
                 config=dict(config),
                 dir=str(folder),
                 mode=mode,
-                settings=wandb.Settings(silent=True, init_timeout=INIT_TIMEOUT),
+                settings=wandb.Settings(silent=True, **limits),
             )
 
         mode = os.environ.get("WANDB_MODE") or "online"
@@ -99,10 +104,32 @@ class WandbLogger:
     def log_epoch(self, row: Mapping[str, Any]) -> None:
         """Take a row of the history."""
         prefix = f"stage{row['stage']}/"
-        self._run.log({f"{prefix}{_key(k)}": v for k, v in row.items() if k != "stage" and v is not None})
+        values = {f"{prefix}{_key(k)}": v for k, v in row.items() if k != "stage" and v is not None}
+        self._safely(lambda: self._run.log(values))
 
     def log_results(self, results: Mapping[str, Any], figures: list[Path], checkpoints: Mapping[str, Path]) -> None:
         """Take the results of all stages, the paths of the figures, and each stage's checkpoint."""
+        self._safely(lambda: self._log_results(results, figures, checkpoints))
+
+    def finish(self, exit_code: int) -> None:
+        """Close the run; 0 means that the job succeeded."""
+        self._safely(lambda: self._run.finish(exit_code=exit_code))
+
+    def _safely(self, call: Callable[[], None]) -> None:
+        """Call W&B; whatever it raises ends its part in the run, and not the run."""
+        if self._lost:
+            return
+        try:
+            call()
+        except Exception as error:
+            self._lost = True
+            log.warning(
+                "W&B takes nothing any more (%s: %s); the run goes on without it, and its folder has everything.",
+                type(error).__name__,
+                (str(error) or "no message").splitlines()[0],
+            )
+
+    def _log_results(self, results: Mapping[str, Any], figures: list[Path], checkpoints: Mapping[str, Path]) -> None:
         counts = results["dataset"]["class_counts"]
         for stage in (s for s in ("stage1", "stage2") if results[s]):
             self._summarise(f"{stage}/test", results[stage]["test"])
@@ -115,10 +142,6 @@ class WandbLogger:
         self._run.log({f"figures/{path.stem}": self._wandb.Image(str(path)) for path in figures})
         if self._checkpoints:
             self._log_checkpoints(results["name"], checkpoints)
-
-    def finish(self, exit_code: int) -> None:
-        """Close the run; 0 means that the job succeeded."""
-        self._run.finish(exit_code=exit_code)
 
     def _summarise(self, prefix: str, values: Mapping[str, float | None]) -> None:
         self._run.summary.update({f"{prefix}/{k}": v for k, v in values.items() if v is not None})

@@ -1,7 +1,6 @@
 """One point of a grid in full, from what the run has kept."""
 
 import csv
-import json
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from omegaconf import OmegaConf
 from lt_calib.errors import InputError
 from lt_calib.figure.of_run import draw_figures
 from lt_calib.grid import at_point, read_grid
+from lt_calib.results import read_results
 from lt_calib.screen import print_table
 
 
@@ -28,7 +28,7 @@ def draw_point(folder: Path, point: int) -> list[Path]:
     if not 0 <= point < len(grid["points"]):
         raise InputError(f"--point {point} must be 0 to {len(grid['points']) - 1}, see {folder / 'grid.json'}")
     found = grid["points"][point]
-    results = json.loads((folder / "results.json").read_text())
+    results = read_results(folder)
     results["stage2"] |= {k: v for k, v in found.items() if k not in ("point", "settings")}
     results["stage2"]["point"] = found["settings"]
     results["calibrated"] = None  # fitted to the run's own result
