@@ -127,9 +127,13 @@ class StageModule(LightningModule):
     def configure_optimizers(self) -> torch.optim.SGD:
         """SGD; the schedule's factor is set at each epoch's start, from the epoch alone."""
         groups = [{"lr": self.lr, **group} for group in self.param_groups()]
-        return torch.optim.SGD(
+        return self.build_optimizer(
             [{**group, "full_lr": group["lr"]} for group in groups],
             momentum=self.momentum,
             weight_decay=self.weight_decay,
             nesterov=self.nesterov,
         )
+
+    def build_optimizer(self, groups: list[dict[str, Any]], **settings: Any) -> torch.optim.SGD:
+        """SGD on these parameter groups."""
+        return torch.optim.SGD(groups, **settings)

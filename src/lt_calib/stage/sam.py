@@ -1,0 +1,58 @@
+"""Sharpness-aware minimisation."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+class SAM(torch.optim.SGD):
+    """SGD with the gradient at w + rho g / ||g||, g the gradient at w: two forward and backward passes a step.
+
+    The running statistics of batch norm, and whatever the loss keeps, follow the first pass alone.
+
+    Args:
+        params: As SGD's.
+        rho: > 0.
+        network: Whose batch norms stand still in the second pass.
+        loss: Likewise.
+        **settings: SGD's.
+
+    Reference:
+        Foret et al., "Sharpness-Aware Minimization for Efficiently Improving Generalization", ICLR 2021, algorithm 1.
+    """
+
+    def __init__(self, params: Any, *, rho: float, network: nn.Module, loss: nn.Module, **settings: Any) -> None:
+        if rho <= 0:
+            raise ValueError(f"sam_rho {rho} must be > 0, or 0 for plain SGD")
+        super().__init__(params, **settings)
+        self.rho = rho
+        self.norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
+        self.loss = loss
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+        """Take a step; ``closure`` computes the loss and its gradient."""
+        assert closure is not None, "SAM computes each gradient twice, and needs the closure"
+        with torch.enable_grad():
+            value = closure()
+        moved = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
+        norm = torch.stack([p.grad.norm() for p in moved]).norm()
+        before = [p.clone() for p in moved]
+        for p in moved:
+            p.add_(p.grad * (self.rho / (norm + 1e-12)))
+        self._stand_still(True)
+        with torch.enable_grad():
+            closure()
+        self._stand_still(False)
+        for p, old in zip(moved, before, strict=True):
+            p.copy_(old)
+        super().step()
+        return value
+
+    def _stand_still(self, still: bool) -> None:
+        for norm in self.norms:
+            norm.track_running_stats = not still  # a training pass then neither reads nor moves the statistics
+        self.loss.train(not still)
