@@ -106,7 +106,7 @@ CASES: dict[str, tuple[Callable[[Path], None], list[str], str]] = {
     "a checkpoint of other data": (
         checkpoint(lambda kept: None), [STAGE1, "dataset.if=20"], r"imbalance_factor was 10.0, here it is 20.0",
     ),
-    "a checkpoint of no version's": (
+    "a file that is no checkpoint of ours": (
         checkpoint(lambda kept: {"state_dict": {}}), [STAGE1], r"none of lt_calib's, or of another schema than 1",
     ),
     "a device that is not there": (nothing, ["trainer.accelerator=tpu"], r"accelerator=tpu; auto takes what is there"),
@@ -214,7 +214,10 @@ def test_an_unknown_name_is_answered_with_the_nearest(arguments, said):
 def test_nothing_is_said_of_names_that_are_there():
     every = ",".join(path.stem for path in (CONF / "experiment").glob("*.yaml"))
     assert (
-        nearest_names([f"+experiment={every}", "seed=0,1", "-m", "hydra.run.dir=x", "~logger", "stage1={lr:1}"]) == []
+        nearest_names(
+            [f"+experiment={every}", "seed=0,1", "-m", "hydra.run.dir=x", "~logger", "stage1={lr:1}", "+a.new=1"]
+        )
+        == []
     )
     assert nearest_names(["+experiment=cutmix_awabs", "stage2.loss.eps_head=0.2", "loss@stage1.loss=focal"]) == []
 
@@ -288,8 +291,9 @@ def test_the_command_on_a_full_disk_and_in_a_folder_of_others(tmp_path):
     done, _ = command(tmp_path, *small)
     assert done.returncode == 0
     (tmp_path / "file").write_text("")
-    for mode in ([], ["-m", f"hydra.sweep.dir={tmp_path}/file/run"]):
-        done, seconds = command(tmp_path, *RUN, *mode, f"hydra.run.dir={tmp_path}/file/run")
+    folders = [f"hydra.run.dir={tmp_path}/file/run", f"hydra.sweep.dir={tmp_path}/file/run"]
+    for mode in ([], ["-m"]):
+        done, seconds = command(tmp_path, *mode, *RUN, *folders)
         assert done.returncode == 1
         assert "file/run cannot be written to (Not a directory)" in done.stderr
         assert "Traceback" not in done.stdout + done.stderr

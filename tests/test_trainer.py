@@ -7,6 +7,7 @@ from lt_calib.trainer import make_trainer, resolve_precision
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
+        ({"eval_every": 0}, r"trainer.eval_every=0 must be a whole number of epochs >= 1"),
         ({"precision": "bf16-true"}, r"trainer.precision=bf16-true"),
         ({"accelerator": "tpu9"}, "trainer: .*tpu9"),
     ],

@@ -30,7 +30,8 @@ def nearest_names(arguments: Sequence[str]) -> list[str]:
         if not value or key.startswith("-"):
             continue
         if not (conf_dir() / group).is_dir():
-            keys.append(key)
+            if not argument.startswith(("+", "~")):  # a key that is added is checked by check_keys
+                keys.append(key)
             continue
         there = sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
         unknown = [name for name in value.strip("'\"").split(",") if name.isidentifier() and name not in there]

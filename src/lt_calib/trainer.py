@@ -44,6 +44,8 @@ def make_trainer(
     Raises:
         InputError: a device or precision that is not there.
     """
+    if not isinstance(eval_every, int) or eval_every < 1:
+        raise InputError(f"trainer.eval_every={eval_every} must be a whole number of epochs >= 1")
     if precision not in PRECISIONS:
         raise InputError(f"trainer.precision={precision} must be one of {', '.join(PRECISIONS)}")
     for name in ("lightning.pytorch", "lightning.fabric"):
