@@ -1,0 +1,174 @@
+"""``python -m lt_calib.campaign NAME --budget 25m``: run what of a matrix of jobs is not done yet, as time allows.
+
+A campaign is a file of conf/campaign. Each finished job leaves its results.json, and nothing else, below results/NAME;
+what is there is done. A job that the budget ends goes on from its last finished epoch the next time.
+"""
+
+import argparse
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from lt_calib.config import conf_dir
+from lt_calib.errors import InputError
+
+GRACE = 60.0  # seconds that a job has to end when it is told to
+UNITS = {"s": 1, "m": 60, "h": 3600}
+KEYS = {"seed", "if", "dataset", "experiment", "variant", "val_per_class", "overrides"}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One command, and where its results.json goes."""
+
+    overrides: tuple[str, ...]
+    file: Path  # below results/NAME
+
+
+def jobs_of(name: str) -> list[Job]:
+    """List a campaign's jobs in the order in which they are run.
+
+    Raises:
+        InputError: there is no such campaign, or a key of it that nothing reads.
+    """
+    path = conf_dir() / "campaign" / f"{name}.yaml"
+    if not path.is_file():
+        there = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml")))
+        raise InputError(f"no campaign {name}; there are: {there}")
+    matrix: Any = OmegaConf.to_container(OmegaConf.load(path))
+    unknown = sorted(set(matrix) - KEYS)
+    if unknown:
+        raise InputError(f"{path}: unknown {', '.join(unknown)}; there are: {', '.join(sorted(KEYS))}")
+    variants = matrix.get("variant", {"plain": []})
+    jobs = []
+    axes = (matrix["seed"], variants.items(), matrix["if"], matrix["dataset"], matrix["experiment"])
+    for seed, (variant, changes), factor, dataset, experiment in product(*axes):
+        facts = {"val_per_class": matrix.get("val_per_class", {}).get(dataset)}
+        overrides = [
+            f"+experiment={experiment}",
+            f"dataset={dataset}",
+            f"dataset.if={factor}",
+            f"seed={seed}",
+            *(change.format(**facts) for change in [*matrix.get("overrides", []), *changes]),
+        ]
+        file = Path(f"{dataset}_if{factor}") / f"{experiment}_{variant}_seed{seed}.json"
+        jobs.append(Job(tuple(overrides), file))
+    return jobs
+
+
+def left(jobs: Sequence[Job], results: Path) -> list[Job]:
+    """Return the jobs without results, in their order.
+
+    Raises:
+        InputError: results there are of other settings than the campaign's.
+    """
+    todo = []
+    for job in jobs:
+        path = results / job.file
+        if not path.exists():
+            todo.append(job)
+            continue
+        overrides = json.loads(path.read_text())["campaign"]["overrides"]
+        if overrides != list(job.overrides):
+            raise InputError(
+                f"{path} was run with {' '.join(overrides)}, and the campaign has {' '.join(job.overrides)}: move it "
+                "away to have it run again"
+            )
+    return todo
+
+
+def seconds_of(text: str) -> float:
+    """Read ``25m``, ``90s`` or ``8h``."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text} must be a number and s, m or h, such as 25m")
+    return float(found[1]) * UNITS[found[2]]
+
+
+def run_job(job: Job, name: str, work: Path, results: Path, extra: Sequence[str], end: float) -> str:
+    """Run one job until it is finished or the time is over; return ``"done"``, ``"not finished"`` or ``"failed"``."""
+    folder = work / name / job.file.with_suffix("")
+    command = [sys.executable, "-m", "lt_calib.run", *job.overrides, *extra, f"hydra.run.dir={folder}"]
+    if time.monotonic() >= end:
+        return "not finished"
+    print(f"{job.file}: {' '.join(job.overrides)}", flush=True)
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    try:
+        code = process.wait(max(0.0, end - time.monotonic()))
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            process.kill()  # every finished epoch is kept in any case
+            process.wait()
+        return "not finished"
+    if code != 0:
+        return "failed"
+    keep(folder / "results.json", job, name, results / job.file)
+    return "done"
+
+
+def keep(source: Path, job: Job, name: str, target: Path) -> None:
+    """Copy a job's results.json, with the campaign's name and the job's settings beside."""
+    from lt_calib.results import write_json
+
+    content = json.loads(source.read_text())
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_json(target, content | {"campaign": {"name": name, "overrides": list(job.overrides)}})
+
+
+def status(jobs: Sequence[Job], todo: Sequence[Job]) -> Iterator[str]:
+    """Say for each data set and imbalance factor which jobs are done: experiment, variant, number of seeds."""
+    for folder in dict.fromkeys(job.file.parent for job in jobs):
+        names = {job: job.file.stem.rpartition("_seed")[0] for job in jobs if job.file.parent == folder}
+        of = Counter(names.values())
+        done = of - Counter(names[job] for job in todo if job in names)
+        yield f"{folder}: {done.total()} of {of.total()}"
+        yield from (f"  {name}: {done[name]} of {of[name]}" for name in of if done[name])
+
+
+def main() -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(prog="python -m lt_calib.campaign", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("name", help="a file of conf/campaign")
+    parser.add_argument("--budget", type=seconds_of, default=float("inf"), metavar="TIME", help="25m, 90s or 8h")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="where finished jobs' results.json go")
+    parser.add_argument("--work", type=Path, default=Path("outputs/campaign"), help="where the jobs run")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="jobs side by side, on one GPU, say")
+    parser.add_argument("--status", action="store_true", help="say what is done, and run nothing")
+    parser.add_argument("extra", nargs="*", metavar="KEY=VALUE", help="what changes no number: dataset.root=DIR")
+    args = parser.parse_args()
+    end = time.monotonic() + args.budget
+    results = args.results / args.name
+    try:
+        jobs = jobs_of(args.name)
+        todo = left(jobs, results)
+    except InputError as error:
+        sys.exit(str(error))
+    if args.status:
+        print("\n".join(status(jobs, todo)))
+        return
+    with ThreadPoolExecutor(max(1, args.jobs)) as pool:
+        said = list(pool.map(lambda job: run_job(job, args.name, args.work, results, args.extra, end), todo))
+    for word in ("failed", "not finished"):
+        these = [job for job, ended in zip(todo, said, strict=True) if ended == word]
+        print(f"{len(these)} {word}" + "".join(f"\n  {job.file}" for job in these[: 10 if word == "failed" else 1]))
+    print(f"{len(jobs) - len(todo) + said.count('done')} of {len(jobs)} done; python -m lt_calib.report {results}")
+    sys.exit(1 if "failed" in said else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from lt_calib import campaign
+from lt_calib.check import check_keys
+from lt_calib.errors import InputError
+from lt_calib.report.read import read_runs
+from tests.conftest import CONF, SMALL, compose_config
+
+NAMES = sorted(path.stem for path in (CONF / "campaign").glob("*.yaml"))
+
+
+def test_the_published_matrix_is_whole():
+    jobs = campaign.jobs_of("published")
+    assert len(jobs) == len({job.file for job in jobs}) == 3 * 2 * 4 * 2 * 19
+    assert jobs[0].overrides == ("+experiment=cutmix_awabs", "dataset=cifar10_lt", "dataset.if=100", "seed=0")
+    assert str(jobs[0].file) == "cifar10_lt_if100/cutmix_awabs_plain_seed0.json"
+    held_out = [job for job in jobs if "held_out" in job.file.name]
+    assert all("posthoc=temperature" in job.overrides for job in held_out)
+    for job in held_out:
+        v = {"cifar10_lt": 200, "cifar100_lt": 20}[job.overrides[1].removeprefix("dataset=")]
+        assert f"dataset.val_per_class={v}" in job.overrides
+    assert not any("val_per_class" in word for job in jobs if job not in held_out for word in job.overrides)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_kind_of_job_composes(name):
+    """One data set and factor stand for the others, which differ in numbers alone."""
+    jobs = campaign.jobs_of(name)
+    first = [job for job in jobs if job.file.parent == jobs[0].file.parent and "seed=0" in job.overrides]
+    assert first
+    for job in first:
+        cfg = compose_config(*job.overrides)
+        check_keys(cfg)
+        if name == "ingredients":
+            assert cfg.dataset.val_per_class > 0
+            variant = job.file.stem.removeprefix("balanced_softmax_awabs_").rpartition("_seed")[0]
+            assert cfg.name in (f"with_{variant}", "with_dynamic_balanced_softmax", "balanced_softmax_awabs")
+
+
+def test_what_there_is_no_campaign_of(tmp_path, monkeypatch):
+    with pytest.raises(InputError, match="no campaign publishd; there are: best, ingredients, published, short"):
+        campaign.jobs_of("publishd")
+    (tmp_path / "campaign").mkdir()
+    (tmp_path / "campaign" / "odd.yaml").write_text("seeds: [0]\n")
+    monkeypatch.setattr(campaign, "conf_dir", lambda: tmp_path)
+    with pytest.raises(InputError, match="unknown seeds"):
+        campaign.jobs_of("odd")
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("25m", 1500), ("90s", 90), ("0.5h", 1800)])
+def test_budgets(text, seconds):
+    assert campaign.seconds_of(text) == seconds
+
+
+def test_a_budget_without_a_unit():
+    with pytest.raises(Exception, match="25 must be a number and s, m or h"):
+        campaign.seconds_of("25")
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch) -> Path:
+    """A campaign of two short jobs and one that fails."""
+    (tmp_path / "conf" / "campaign").mkdir(parents=True)
+    overrides = ["stage1.max_epochs=1", "trainer.accelerator=cpu", "figures=false", "cache=off", *SMALL]
+    matrix = {"seed": [0], "dataset": ["digits_lt"], "if": [100, 1000], "experiment": ["ce"], "overrides": overrides}
+    (tmp_path / "conf" / "campaign" / "small.yaml").write_text(json.dumps(matrix))
+    monkeypatch.setattr(campaign, "conf_dir", lambda: tmp_path / "conf")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def main(monkeypatch, *arguments: str) -> object:
+    monkeypatch.setattr(sys, "argv", ["campaign", "small", *arguments])
+    with pytest.raises(SystemExit) as end:
+        campaign.main()
+    return end.value.code
+
+
+@pytest.mark.command
+def test_what_is_done_stays_done_and_a_failure_is_said(small, monkeypatch, capfd):
+    assert main(monkeypatch, "--budget", "0s") == 0
+    assert "2 not finished" in capfd.readouterr().out
+    assert not (small / "results").exists()
+
+    assert main(monkeypatch) == 1
+    said = capfd.readouterr().out
+    assert "1 failed\n  digits_lt_if1000/ce_plain_seed0.json" in said
+    assert "1 of 2 done" in said
+    (path,) = (small / "results").rglob("*.json")
+    assert path == small / "results" / "small" / "digits_lt_if100" / "ce_plain_seed0.json"
+    (run,) = read_runs([small / "results"])
+    assert (run["name"], run["stage1"]["epochs"]) == ("ce", 1)
+
+    before = path.read_bytes()
+    assert main(monkeypatch) == 1  # the one that is done is not run again
+    said = capfd.readouterr().out
+    assert "digits_lt_if100/" not in said.replace("results/small/digits_lt_if100", "")
+    assert path.read_bytes() == before
+
+    content = json.loads(before)
+    content["campaign"]["overrides"][0] = "+experiment=focal"
+    path.write_text(json.dumps(content))
+    assert "was run with +experiment=focal" in str(main(monkeypatch))
+
+
+@pytest.mark.slow
+@pytest.mark.command
+def test_a_budget_ends_a_job_which_goes_on_the_next_time(small, monkeypatch, capfd):
+    path = small / "conf" / "campaign" / "small.yaml"
+    matrix = json.loads(path.read_text()) | {"if": [100]}
+    matrix["overrides"][0] = "stage1.max_epochs=60"
+    path.write_text(json.dumps(matrix))
+    assert main(monkeypatch, "--budget", "25s") == 0
+    assert "1 not finished\n  digits_lt_if100/ce_plain_seed0.json" in capfd.readouterr().out
+    assert main(monkeypatch) == 0
+    said = capfd.readouterr().out
+    assert "Going on after epoch" in said
+    assert "1 of 1 done" in said
