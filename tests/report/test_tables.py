@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lt_calib.report.by_factor import by_factor, csv_of, in_groups, latex_of, markdown_of
+from lt_calib.report.by_factor import by_factor, csv_of, in_groups, latex_of, markdown_of, not_run
 from lt_calib.report.figures import draw_comparisons
 from lt_calib.report.noise import beyond_noise
 from lt_calib.report.page import page
@@ -118,6 +118,21 @@ def test_methods_by_imbalance_factor_in_all_three_formats(tmp_path):
     table = list(csv.reader(io.StringIO(csv_of([grid]))))
     assert table[1:] == [grid.head, *grid.lines]
     assert "head & medium & tail" in latex_of(in_groups(rows))
+
+
+def test_what_is_published_and_not_run_is_listed_with_empty_cells(tmp_path):
+    rows = summarise([run(tmp_path, "ce", 2.0, factor=100)])
+    (grid,) = not_run(rows)
+    assert grid.head == ["method", "stage", "", "IF 200", "IF 100", "IF 50", "IF 10"]
+    lines = {tuple(line[:3]): line[3:] for line in grid.lines}
+    assert lines["ce", "1", "published"] == ["-", "-", "74.80 / -", "86.40 / -"]  # IF 100 has been run
+    assert lines["ce", "1", "ours"] == ["-", "-", "", ""]
+    assert lines["mislas", "2", "ours"][1] == ""
+    assert lines["mislas", "2", "published"][1] == "82.10 / 3.70"
+    assert "| ce | 1 | ours | - | - |  |  |" in markdown_of(grid)
+    short = summarise([run(tmp_path, "ce", 2.0, factor=100) | {"name": "ce"}])
+    short[0].epochs = "30"
+    assert {tuple(line[:3]): line[3:] for line in not_run(short)[0].lines}["ce", "1", "ours"] == ["-", "", "", ""]
 
 
 def test_one_table_by_factor_holds_both_stages_over_seeds(tmp_path):

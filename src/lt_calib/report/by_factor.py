@@ -6,8 +6,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lt_calib.report.published import PUBLISHED_AS, Published, published_rows
 from lt_calib.report.rows import METRICS, Row
-from lt_calib.report.table import cell, difference, show
+from lt_calib.report.table import PUBLISHED_EPOCHS, cell, difference, show
 
 
 @dataclass
@@ -44,6 +45,28 @@ def by_factor(rows: Sequence[Row]) -> list[Grid]:
         dataset, val, epochs = setting
         title = f"{dataset}, {f'{val} a class held out, ' if val else ''}{epochs} epochs of stage 1: accuracy / ECE"
         grids.append(Grid(title, ["method", "epochs", "stage", "", *(f"IF {f:g}" for f in factors)], lines))
+    return grids
+
+
+def not_run(rows: Sequence[Row]) -> list[Grid]:
+    """List the published results that no run of the published length stands beside: our cells are empty.
+
+    One table for each data set that the rows have.
+    """
+    full = [r for r in rows if int(r.epochs.split(" ")[0]) >= PUBLISHED_EPOCHS and not r.val_per_class]
+    done = {(PUBLISHED_AS.get(r.method, r.method), r.dataset, r.imbalance_factor, f"stage{r.stage}") for r in full}
+    grids = []
+    for dataset in sorted({r.dataset for r in rows}):
+        missing = {key: found[0] for key, found in published_rows().items() if key[1] == dataset and key not in done}
+        factors = sorted({factor for _, _, factor, _ in missing}, reverse=True)
+        lines = []
+        for method, stage in dict.fromkeys((method, stage) for method, _, _, stage in missing):
+            cells = [missing.get((method, dataset, factor, stage)) for factor in factors]
+            lines.append([method, stage[-1], "ours", *("" if cell else "-" for cell in cells)])
+            lines.append([method, stage[-1], "published", *map(_numbers, cells)])
+        if lines:
+            head = ["method", "stage", "", *(f"IF {f:g}" for f in factors)]
+            grids.append(Grid(f"{dataset}: published, and not run here at its length; accuracy / ECE", head, lines))
     return grids
 
 
@@ -89,7 +112,10 @@ def _ours(row: Row) -> str:
 
 
 def _published(rows: Sequence[Row]) -> str:
-    known = next((r.published for r in rows if r.published), None)
+    return _numbers(next((r.published for r in rows if r.published), None))
+
+
+def _numbers(known: Published | None) -> str:
     return " / ".join(f"{v:.2f}" if v is not None else "-" for v in (known.acc, known.ece)) if known else "-"
 
 
