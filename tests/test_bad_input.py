@@ -213,12 +213,9 @@ def test_an_unknown_name_is_answered_with_the_nearest(arguments, said):
 
 def test_nothing_is_said_of_names_that_are_there():
     every = ",".join(path.stem for path in (CONF / "experiment").glob("*.yaml"))
-    assert (
-        nearest_names(
-            [f"+experiment={every}", "seed=0,1", "-m", "hydra.run.dir=x", "~logger", "stage1={lr:1}", "+a.new=1"]
-        )
-        == []
-    )
+    others = ["seed=0,1", "-m", "hydra.run.dir=x", "~logger", "stage1={lr:1}", "+a.new=1"]
+    assert nearest_names([f"+experiment={every}", *others]) == []
+    assert nearest_names(["experiment=ce"]) == nearest_names(["+dataset=cifar10_lt", "stage1.max_epoch=1"]) == []
     assert nearest_names(["+experiment=cutmix_awabs", "stage2.loss.eps_head=0.2", "loss@stage1.loss=focal"]) == []
 
 

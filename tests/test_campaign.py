@@ -1,5 +1,7 @@
 import json
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -83,7 +85,7 @@ def main(monkeypatch, *arguments: str) -> object:
 
 @pytest.mark.command
 def test_what_is_done_stays_done_and_a_failure_is_said(small, monkeypatch, capfd):
-    assert main(monkeypatch, "--budget", "0s") == 0
+    assert main(monkeypatch, "--budget", "0s", "dataset.root=nowhere") == 0
     assert "2 not finished" in capfd.readouterr().out
     assert not (small / "results").exists()
 
@@ -121,3 +123,25 @@ def test_a_budget_ends_a_job_which_goes_on_the_next_time(small, monkeypatch, cap
     said = capfd.readouterr().out
     assert "Going on after epoch" in said
     assert "1 of 1 done" in said
+
+
+@pytest.mark.slow
+@pytest.mark.command
+def test_a_campaign_that_is_told_to_end_ends_its_job(small):
+    """By a process of its own, since the signal is the process's."""
+    code = (
+        "import sys; from pathlib import Path; from lt_calib import campaign; "
+        f"campaign.conf_dir = lambda: Path({str(small / 'conf')!r}); campaign.main()"
+    )
+    path = small / "conf" / "campaign" / "small.yaml"
+    matrix = json.loads(path.read_text())
+    matrix["overrides"][0] = "stage1.max_epochs=500"
+    path.write_text(json.dumps(matrix))
+    process = subprocess.Popen([sys.executable, "-c", code, "small"], cwd=small)
+    while not list(small.rglob("stage1.part.ckpt")):
+        assert process.poll() is None
+        time.sleep(0.1)
+    (child,) = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
+    process.terminate()
+    assert process.wait(60) == 143
+    assert not Path(f"/proc/{child}").exists()

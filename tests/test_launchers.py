@@ -77,6 +77,13 @@ def test_a_search_by_optuna_looks_at_the_validation_part(tmp_path):
     assert "chooses by the held-out validation part" in refused.stdout + refused.stderr
 
 
+def test_a_search_by_several_processes_at_once_is_refused(monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(InputError, match="each process would search by itself"):
+        check_objective(compose_config(*TINY, "+experiment=ce", "dataset.val_per_class=5"))
+
+
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [([], "held-out validation part"), (["dataset.val_per_class=5", "objective=f1"], "objective=f1 must be one of")],

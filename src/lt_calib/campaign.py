@@ -10,10 +10,12 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -97,17 +99,33 @@ def seconds_of(text: str) -> float:
     return float(found[1]) * UNITS[found[2]]
 
 
-def run_job(job: Job, name: str, work: Path, results: Path, extra: Sequence[str], end: float) -> str:
-    """Run one job until it is finished or the time is over; return ``"done"``, ``"not finished"`` or ``"failed"``."""
+def run_job(
+    job: Job, name: str, work: Path, results: Path, extra: Sequence[str], end: float, stop: threading.Event
+) -> str:
+    """Run one job until it is finished or the time is over.
+
+    Args:
+        job: What is run.
+        name: The campaign's.
+        work: Where its folder is.
+        results: Where its results.json goes.
+        extra: Further settings, that change no number.
+        end: On the monotonic clock, seconds.
+        stop: Set where the time is over for another reason.
+
+    Returns:
+        ``"done"``, ``"not finished"`` or ``"failed"``.
+    """
     folder = work / name / job.file.with_suffix("")
     command = [sys.executable, "-m", "lt_calib.run", *job.overrides, *extra, f"hydra.run.dir={folder}"]
-    if time.monotonic() >= end:
+    if time.monotonic() >= end or stop.is_set():
         return "not finished"
     print(f"{job.file}: {' '.join(job.overrides)}", flush=True)
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-    try:
-        code = process.wait(max(0.0, end - time.monotonic()))
-    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+    while process.poll() is None and time.monotonic() < end and not stop.is_set():
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(0.5)
+    if process.poll() is None:
         process.send_signal(signal.SIGTERM)
         try:
             process.wait(GRACE)
@@ -115,7 +133,7 @@ def run_job(job: Job, name: str, work: Path, results: Path, extra: Sequence[str]
             process.kill()  # every finished epoch is kept in any case
             process.wait()
         return "not finished"
-    if code != 0:
+    if process.returncode != 0:
         return "failed"
     keep(folder / "results.json", job, name, results / job.file)
     return "done"
@@ -150,7 +168,8 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="jobs side by side, on one GPU, say")
     parser.add_argument("--status", action="store_true", help="say what is done, and run nothing")
     parser.add_argument("extra", nargs="*", metavar="KEY=VALUE", help="what changes no number: dataset.root=DIR")
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
+    signal.signal(signal.SIGTERM, lambda *how: sys.exit(128 + signal.SIGTERM))
     end = time.monotonic() + args.budget
     results = args.results / args.name
     try:
@@ -161,8 +180,12 @@ def main() -> None:
     if args.status:
         print("\n".join(status(jobs, todo)))
         return
+    stop = threading.Event()
     with ThreadPoolExecutor(max(1, args.jobs)) as pool:
-        said = list(pool.map(lambda job: run_job(job, args.name, args.work, results, args.extra, end), todo))
+        try:
+            said = list(pool.map(lambda job: run_job(job, args.name, args.work, results, args.extra, end, stop), todo))
+        finally:
+            stop.set()  # where the campaign itself is told to end, its jobs end too
     for word in ("failed", "not finished"):
         these = [job for job, ended in zip(todo, said, strict=True) if ended == word]
         print(f"{len(these)} {word}" + "".join(f"\n  {job.file}" for job in these[: 10 if word == "failed" else 1]))

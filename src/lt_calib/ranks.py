@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -113,7 +114,8 @@ def together(cfg: DictConfig, folder: Path) -> Iterator[None]:
                 raise RuntimeError("a process has ended before the training began")
             yield
             for other in others:
-                other.wait(timeout=120)
+                with suppress(subprocess.TimeoutExpired):  # all is trained: it is ended below
+                    other.wait(timeout=30)
         except RuntimeError as error:  # a collective operation raises it when another process is gone
             with suppress(subprocess.TimeoutExpired):
                 others[0].wait(timeout=5)
@@ -171,7 +173,14 @@ def main() -> None:
 
     threading.Thread(target=end_with_the_first, daemon=True).start()
     register()
-    run(cfg, Path(sys.argv[1]))
+    try:
+        run(cfg, Path(sys.argv[1]))
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    sys.stderr.flush()
+    os._exit(code)  # what is registered at exit would wait for the other processes, which need not come
 
 
 if __name__ == "__main__":

@@ -65,7 +65,8 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     if (folder / "results.json").exists():
         log.info("%s is finished already: nothing is trained, drawn or logged again.", folder)
         results = out.read_results(folder)
-        show(folder, results)
+        if first:
+            show(folder, results)
         return results
 
     logger = build.build_logger(cfg, folder) if first else NoLogger(config={}, folder=folder, group="", tags=[])
@@ -153,6 +154,11 @@ def objective(cfg: DictConfig, results: dict[str, Any]) -> float | None:
 
 def check_objective(cfg: DictConfig) -> None:
     """Refuse a search without a validation part, or by what is not measured."""
+    if ranks.position()[1] > 1:
+        raise InputError(
+            "hydra/sweeper=search under torchrun or srun: each process would search by itself; give the plain command, "
+            "which starts the processes of each trial (trainer=ddp)"
+        )
     if not cfg.dataset.val_per_class:
         raise InputError(
             "hydra/sweeper=search chooses by the held-out validation part, and there is none: set "
@@ -171,12 +177,13 @@ def job(cfg: DictConfig) -> float | None:
     if cfg.resume == "off":
         folder = fresh(folder)
     error_file = folder / "error.txt"
-    error_file.unlink(missing_ok=True)
+    if ranks.rank() == 0:
+        error_file.unlink(missing_ok=True)
     try:
         if "optuna" in str(hydra_config.sweeper.get("_target_")):
             check_objective(cfg)
         return objective(cfg, run(cfg, folder))
-    except SystemExit as stop:  # Lightning's, when the process is told to end
+    except SystemExit as stop:  # when the process is told to end
         log.error("%s was told to end (SIGTERM); the same command goes on after its last finished epoch.", folder)
         raise SystemExit(128 + signal.SIGTERM) from stop
     except Exception as error:
@@ -187,6 +194,9 @@ def job(cfg: DictConfig) -> float | None:
         cause: BaseException = error
         while isinstance(cause, CompactHydraException) and cause.__cause__ is not None:
             cause = cause.__cause__  # Hydra wraps what a part says of its own setting
+        if ranks.position()[1] > 1:  # a next job of a sweep would meet the other processes in this one
+            log.error("%s failed: %s", folder, cause)
+            raise SystemExit(1) from error
         multirun = hydra_config.mode is RunMode.MULTIRUN
         if multirun:  # Hydra itself names the first failure only
             log.error("%s failed: %s", folder, cause)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
@@ -40,8 +41,11 @@ def nearest_names(arguments: Sequence[str]) -> list[str]:
             groups.append(argument)
     if said:
         return said
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        cfg: Any = OmegaConf.to_container(compose("config", groups), resolve=False)
+    try:
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            cfg: Any = OmegaConf.to_container(compose("config", groups), resolve=False)
+    except HydraException:  # Hydra has said what is wrong with a group: a + too many or too few, say
+        return []
     branches = {".".join(key.split(".")[:i]) for key in flatten(cfg) for i in range(1, key.count(".") + 2)}
     return [_sentence("setting", key, sorted(branches)) for key in keys if not _known(key, branches)]
 
@@ -73,11 +77,11 @@ def refuse_unwritable(folder: Path) -> None:
     Raises:
         SystemExit: says why, and what to set.
     """
-    probe = folder / f".{os.getpid()}.part"
+    probe = folder / f".{os.getpid()}.probe"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe.write_bytes(b".")
-        probe.unlink()
+        probe.unlink(missing_ok=True)
     except OSError as error:
         print(
             f"{folder} cannot be written to ({error.strerror}): set hydra.run.dir=FOLDER (of a multirun "

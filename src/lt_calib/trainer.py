@@ -60,16 +60,17 @@ def make_trainer(
             f"trainer.devices={devices} with trainer.accelerator={accelerator}: this machine has "
             f"{torch.cuda.device_count()} GPUs that torch can use; trainer=default takes the best device there is"
         )
+    on_gpu = accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available())
     over_several = max_epochs > 0 and devices * num_nodes > 1
     try:
         return Trainer(
             max_epochs=max_epochs,
             callbacks=callbacks,
             accelerator=accelerator,
-            devices=devices if over_several else _own_device(accelerator),
+            devices=devices if over_several else _own_device(on_gpu),
             num_nodes=num_nodes if over_several else 1,
             strategy=DDPStrategy(cluster_environment=_environment()) if over_several else "auto",
-            sync_batchnorm=over_several and accelerator != "cpu",  # torch has none for CPUs
+            sync_batchnorm=over_several and on_gpu,  # torch has none for CPUs
             precision=resolve_precision(precision, accelerator),  # type: ignore[arg-type]
             check_val_every_n_epoch=eval_every,
             logger=False,
@@ -88,9 +89,9 @@ def _environment() -> ClusterEnvironment:
     return TorchElasticEnvironment() if "RANK" in os.environ else SLURMEnvironment(auto_requeue=False)
 
 
-def _own_device(accelerator: str) -> int | list[int]:
+def _own_device(on_gpu: bool) -> int | list[int]:
     local = os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0"))
-    return [int(local)] if accelerator in ("gpu", "cuda") and position()[1] > 1 else 1
+    return [int(local)] if on_gpu and position()[1] > 1 else 1
 
 
 def resolve_precision(precision: str, accelerator: str = "auto") -> str:

@@ -1,3 +1,5 @@
+from collections import Counter
+
 import pytest
 import torch
 from torchvision.transforms import AutoAugment as Torchvision
@@ -17,7 +19,7 @@ def pictures(n: int = 3) -> torch.Tensor:
 
 @pytest.mark.parametrize("name", sorted({*SIGNED, *OTHERS}))
 def test_every_operation_is_torchvisions_at_every_level(name):
-    """Its transform for one picture, from the authors' code, is the independent reference."""
+    """Its transform for one picture is the independent reference."""
     space = Torchvision(AutoAugmentPolicy.CIFAR10)._augmentation_space(10, (32, 32))
     magnitudes, signed = space[name]
     assert signed == (name in SIGNED)
@@ -46,6 +48,37 @@ def test_each_picture_has_an_operation_of_its_own():
     untouched = torch.isclose(out, normal, atol=1e-3).flatten(1).all(1).float().mean()
     wanted = sum((1 - pair[0][1]) * (1 - pair[1][1]) for pair in POLICY) / 25
     assert float(untouched) == pytest.approx(wanted, abs=0.1)  # some operations leave some pictures as they are
+
+
+@pytest.mark.parametrize(("p", "q"), [(1.0, 1.0), (0.6, 0.25)])
+def test_a_pair_is_applied_in_order_each_with_its_own_draws(monkeypatch, p, q):
+    """All that can come of two operations with signs, and how often."""
+    monkeypatch.setattr("lt_calib.augment.autoaugment.POLICY", [(("Rotate", p, 9), ("TranslateX", q, 9))])
+    one = pictures(1)
+    wanted: dict[bytes, float] = {}
+    for first, share in ((None, 1 - p), (1, p / 2), (-1, p / 2)):
+        rotated = one if first is None else operate(one, "Rotate", 9, first)
+        for second, other in ((None, 1 - q), (1, q / 2), (-1, q / 2)):
+            out = rotated if second is None else operate(rotated, "TranslateX", 9, second)
+            key = out.numpy().tobytes()
+            wanted[key] = wanted.get(key, 0) + share * other
+    n = 2000
+    augment = AutoAugment([0.0] * 3, [1.0] * 3)
+    batch = one.expand(n, -1, -1, -1).float() / 255
+    got = (augment.apply_policy(batch, torch.Generator().manual_seed(0)) * 255).round().to(torch.uint8)
+    seen = Counter(picture[None].contiguous().numpy().tobytes() for picture in got)
+    assert set(seen) == {key for key, share in wanted.items() if share > 0}
+    for key, number in seen.items():
+        assert number / n == pytest.approx(wanted[key], abs=0.04)
+
+
+def test_every_pair_is_drawn_as_often(monkeypatch):
+    monkeypatch.setattr("lt_calib.augment.autoaugment.POLICY", [((str(i), 1.0, 0), ("", 0.0, 0)) for i in range(25)])
+    monkeypatch.setattr("lt_calib.augment.autoaugment.operate", lambda x, name, *how: x * 0 + int(name))
+    out = AutoAugment([0.0] * 3, [1.0] * 3).apply_policy(torch.zeros(5000, 3, 1, 1), torch.Generator().manual_seed(0))
+    found = torch.bincount((out[:, 0, 0, 0] * 255).round().long(), minlength=25)
+    assert len(found) == 25
+    assert 150 < int(found.min()) < int(found.max()) < 250
 
 
 def test_what_follows_gets_the_augmented_pictures_and_the_epoch():

@@ -1,5 +1,3 @@
-import json
-
 import pytest
 import torch
 from torch import nn
@@ -7,6 +5,7 @@ from torch import nn
 from lt_calib.run import run
 from lt_calib.stage.average import WeightAverage
 from tests.conftest import TINY, compose_config
+from tests.stage.test_resume import stop_at, what_a_run_gave
 
 
 def test_hand_worked():
@@ -42,7 +41,7 @@ def test_a_decay_out_of_range(decay):
         WeightAverage(nn.Linear(1, 1), decay)
 
 
-def test_a_run_ends_with_the_average_and_goes_on_exactly(tmp_path, monkeypatch):
+def test_a_run_ends_with_the_average_of_its_steps(tmp_path, monkeypatch):
     """The twin: every step's weights, recorded, and averaged afterwards."""
     from lt_calib.stage.representation import RepresentationModule
 
@@ -68,13 +67,33 @@ def test_a_run_ends_with_the_average_and_goes_on_exactly(tmp_path, monkeypatch):
     torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-6)
     assert not torch.allclose(got, plain[-1], atol=1e-4)
 
-    seen[:] = []
-    run(compose_config(*settings, *val, "stage1.ema_decay=0.5"), tmp_path / "validated")
-    results = json.loads((tmp_path / "validated" / "results.json").read_text())
-    rows = (tmp_path / "validated" / "history.csv").read_text().splitlines()
-    last = dict(zip(rows[0].split(","), rows[-1].split(","), strict=True))
-    averaged = results["stage1"]["val"]["nll"]
-    assert float(last["val_nll"]) == pytest.approx(averaged, abs=1e-5)
+    recorded_steps = []
+    for name, decay in (("validated", 0.5), ("unaveraged", 0.0)):
+        seen[:] = []
+        results = run(compose_config(*settings, *val, f"stage1.ema_decay={decay}"), tmp_path / name)
+        recorded_steps.append(list(seen))
+        rows = (tmp_path / name / "history.csv").read_text().splitlines()
+        last = dict(zip(rows[0].split(","), rows[-1].split(","), strict=True))
+        assert float(last["val_nll"]) == pytest.approx(results["stage1"]["val"]["nll"], abs=1e-5)  # what is validated
+    assert all(torch.equal(a, b) for a, b in zip(*recorded_steps, strict=True))  # it does not move what is trained
+
+
+def test_a_run_that_was_ended_goes_on_to_the_same_average(tmp_path, monkeypatch):
+    """In the midst of an epoch, and after the last one, before the stage was written."""
+    averaged = [*TINY, "+experiment=ce", "stage1.max_epochs=2", "dataset.if=100", "stage1.ema_decay=0.5"]
+    cfg = compose_config(*averaged, "dataset.batch_size=64")
+    run(cfg, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        stop_at(patch, 7)
+        with pytest.raises(MemoryError):
+            run(cfg, tmp_path / "broken")
+    with monkeypatch.context() as patch:
+        patch.setattr("lt_calib.fit.save_stage", lambda *a: (_ for _ in ()).throw(MemoryError))
+        with pytest.raises(MemoryError):
+            run(cfg, tmp_path / "broken")
+    assert torch.load(tmp_path / "broken" / "stage1.part.ckpt", weights_only=True)["epochs"] == 2
+    run(cfg, tmp_path / "broken")
+    assert what_a_run_gave(tmp_path / "broken") == what_a_run_gave(tmp_path / "whole")
 
 
 def start_of(settings: list[str]) -> torch.Tensor:

@@ -45,6 +45,7 @@ class GridModule(ClassifierModule):
             momentum=own.momentum,
         )
         trained = {name: p for name, p in own.classifier.named_parameters() if p.requires_grad}
+        own.classifier.requires_grad_(False)  # the points' copies are trained, which DDP wants to know
         self.names = list(trained)
         self.continued = {name for name, p in trained.items() if id(p) in own._continued}
         same: dict[tuple[float, float], list[int]] = {}  # points of one rate and decay are one stacked parameter

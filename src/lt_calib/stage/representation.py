@@ -89,10 +89,9 @@ class RepresentationModule(StageModule):
         super().on_validation_epoch_end()
         self._exchange()
 
-    def on_train_end(self) -> None:
-        """Take the average for the stage's result."""
+    def on_fit_end(self) -> None:
+        """Take the average for the stage's result; also where a resumed stage had no epoch left to train."""
         self._exchange()
-        super().on_train_end()
 
     def _exchange(self) -> None:
         for average, part in zip(self.averages, (self.backbone, self.classifier), strict=False):

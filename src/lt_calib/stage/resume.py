@@ -30,13 +30,16 @@ class Resume(Callback):
         self.history = history
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Go on from the file."""
-        if not self.path.exists():
-            return
+        """Go on from the file; of several processes the first reads it, so that all go on from the same."""
         try:
-            kept = torch.load(self.path, map_location="cpu", weights_only=True)
-            if kept.get("schema") != SCHEMA:
-                raise ValueError(f"its schema is {kept.get('schema')} and not {SCHEMA}")
+            kept: Any = None
+            if trainer.is_global_zero and self.path.exists():
+                kept = torch.load(self.path, map_location="cpu", weights_only=True)
+                if kept.get("schema") != SCHEMA:
+                    raise ValueError(f"its schema is {kept.get('schema')} and not {SCHEMA}")
+            kept = trainer.strategy.broadcast(kept)
+            if kept is None:
+                return
             pl_module.load_state_dict(kept["module"])
             for optimizer, state in zip(trainer.optimizers, kept["optimizers"], strict=True):
                 optimizer.load_state_dict(state)

@@ -11,13 +11,14 @@ from torch.nn.modules.batchnorm import _BatchNorm
 class SAM(torch.optim.SGD):
     """SGD with the gradient at w + rho g / ||g||, g the gradient at w: two forward and backward passes a step.
 
-    The running statistics of batch norm, and whatever the loss keeps, follow the first pass alone.
+    The running statistics of batch norm follow the first pass alone, and whatever the loss keeps moves after the
+    second, so that both passes are of one loss. The loss that the history shows is the second's, as the authors' is.
 
     Args:
         params: As SGD's.
         rho: > 0.
         network: Whose batch norms stand still in the second pass.
-        loss: Likewise.
+        loss: What it keeps stands still in the first pass.
         **settings: SGD's.
 
     Reference:
@@ -36,23 +37,22 @@ class SAM(torch.optim.SGD):
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
         """Take a step; ``closure`` computes the loss and its gradient."""
         assert closure is not None, "SAM computes each gradient twice, and needs the closure"
+        self.loss.eval()
         with torch.enable_grad():
             value = closure()
+        self.loss.train()
         moved = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
         norm = torch.stack([p.grad.norm() for p in moved]).norm()
         before = [p.clone() for p in moved]
         for p in moved:
             p.add_(p.grad * (self.rho / (norm + 1e-12)))
-        self._stand_still(True)
+        for batch_norm in self.norms:
+            batch_norm.track_running_stats = False  # a training pass then neither reads nor moves the statistics
         with torch.enable_grad():
             closure()
-        self._stand_still(False)
+        for batch_norm in self.norms:
+            batch_norm.track_running_stats = True
         for p, old in zip(moved, before, strict=True):
             p.copy_(old)
         super().step()
         return value
-
-    def _stand_still(self, still: bool) -> None:
-        for norm in self.norms:
-            norm.track_running_stats = not still  # a training pass then neither reads nor moves the statistics
-        self.loss.train(not still)

@@ -12,8 +12,8 @@ class EndWhenTold(Callback):
     Nothing need be agreed on: every finished epoch is kept.
     """
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take the signal over; Lightning gives it back when the fit ends."""
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the signal over from Lightning, which has set its own by now, and gives all back when the fit ends."""
         if trainer.world_size > 1:
             signal.signal(signal.SIGTERM, self._end)
 
