@@ -95,7 +95,7 @@ CASES: dict[str, tuple[Callable[[Path], None], list[str], str]] = {
     "a calibrator without a validation part": (nothing, ["posthoc=temperature"], r"dataset.val_per_class="),
     "no stage-1 checkpoint": (nothing, [STAGE1], r"stage1.ckpt is not there; check the path"),
     "a truncated checkpoint": (truncated, [STAGE1], r"stage1.ckpt cannot be read, it is damaged or no checkpoint"),
-    "a malicious checkpoint": (malicious, [STAGE1], r"stage1.ckpt cannot be read, it is damaged or no checkpoint"),
+    "a malicious checkpoint": (malicious, [STAGE1], r"or holds what would be run when it is unpickled"),
     "a checkpoint of another model": (
         checkpoint(lambda kept: kept["backbone"].pop("conv1.weight") is None),
         [STAGE1], r"holds another model: backbone.conv1.weight is not there in the file",

@@ -74,8 +74,16 @@ def load_stage(path: Path, backbone: nn.Module, classifier: nn.Module, data: dic
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise InputError(f"checkpoint {path} is not there; check the path of stage1.ckpt_path") from error
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
-        raise InputError(f"checkpoint {path} cannot be read, it is damaged or no checkpoint: {error}") from error
+    except pickle.UnpicklingError as error:  # torch's own message advises to unpickle it all the same
+        raise InputError(
+            f"checkpoint {path} cannot be read: it is no checkpoint, or holds what would be run when it is unpickled. "
+            "Take a stage 1 that lt_calib has written"
+        ) from error
+    except (OSError, EOFError, RuntimeError) as error:
+        raise InputError(
+            f"checkpoint {path} cannot be read, it is damaged or no checkpoint ({str(error).splitlines()[0][:100]}). "
+            "Train it again, or take another"
+        ) from error
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         raise InputError(f"checkpoint {path} is none of lt_calib's, or of another schema than {SCHEMA}")
     kept = content.get("data", {})
