@@ -163,3 +163,18 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     assert command("verify") == 0
     assert command("rm", "--all") == 0
     assert cache.keys(tmp_path) == []
+
+
+def test_a_cache_that_cannot_be_written_does_not_end_the_job(tmp_path, monkeypatch, caplog):
+    from lt_calib.cache import keys, store
+
+    (tmp_path / "stage1.ckpt").write_bytes(b"weights")
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with caplog.at_level("WARNING", "lt_calib"):
+        store(tmp_path, "abc", tmp_path / "stage1.ckpt", {})
+    assert "could not be kept in the cache: " in caplog.text
+    assert keys(tmp_path) == []

@@ -30,7 +30,7 @@ def test_a_write_that_breaks_leaves_the_old_file(tmp_path):
         stream.write(b"half")
         raise OSError("disk full")
 
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(InputError, match="file could not be written: disk full"):
         write_atomically(path, broken)
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["file"]

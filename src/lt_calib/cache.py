@@ -18,6 +18,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from lt_calib.checkpoint import write_atomically
+from lt_calib.errors import InputError
 from lt_calib.ranks import processes
 
 log = logging.getLogger("lt_calib.cache")
@@ -147,7 +148,7 @@ def store(folder: Path, key: str, path: Path, settings: dict[str, Any]) -> None:
             write_atomically(folder / f"{key}.ckpt", lambda stream: shutil.copyfileobj(source, stream))
         text = json.dumps(about, indent=2) + "\n"
         write_atomically(folder / f"{key}.json", lambda stream: stream.write(text.encode()))
-    except OSError as error:
+    except (OSError, InputError) as error:
         log.warning("Stage 1 could not be kept in the cache: %s", error)
 
 
