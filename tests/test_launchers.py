@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 from lt_calib.config import register
 from lt_calib.errors import InputError
-from lt_calib.run import check_objective
+from lt_calib.search import check_objective
 from tests.conftest import CONF, SMALL, TINY, compose_config
 
 SWEEP = [

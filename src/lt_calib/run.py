@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from lt_calib import ranks
 from lt_calib.check import check_keys
 from lt_calib.config import conf_dir, refuse_other_settings, register
-from lt_calib.errors import InputError
+from lt_calib.search import check_objective, objective
 from lt_calib.start import nearest_names
 
 log = logging.getLogger("lt_calib.run")  # under python -m, __name__ is "__main__"
@@ -144,28 +144,6 @@ def fresh(folder: Path) -> Path:
     """Return the folder, or where a run has begun there the first of ``FOLDER_2``, ``FOLDER_3``, ... without one."""
     numbered = (folder.with_name(f"{folder.name}_{i}") for i in count(2))
     return next(f for f in chain([folder], numbered) if not (f / "config.yaml").exists())
-
-
-def objective(cfg: DictConfig, results: dict[str, Any]) -> float | None:
-    """Return what a sweeper may search by: a metric of the last stage on the validation part, None without one."""
-    last = results.get("stage2") or results.get("stage1") or {}
-    return last["val"][cfg.objective] if "val" in last else None
-
-
-def check_objective(cfg: DictConfig) -> None:
-    """Refuse a search without a validation part, or by what is not measured."""
-    if ranks.position()[1] > 1:
-        raise InputError(
-            "hydra/sweeper=search under torchrun or srun: each process would search by itself; give the plain command, "
-            "which starts the processes of each trial (trainer=ddp)"
-        )
-    if not cfg.dataset.val_per_class:
-        raise InputError(
-            "hydra/sweeper=search chooses by the held-out validation part, and there is none: set "
-            "dataset.val_per_class=200 (20 for CIFAR-100), say"
-        )
-    if cfg.objective not in cfg.metric:
-        raise InputError(f"objective={cfg.objective} must be one of the metrics: {', '.join(map(str, cfg.metric))}")
 
 
 def job(cfg: DictConfig) -> float | None:

@@ -1,0 +1,30 @@
+"""What ``hydra/sweeper=search`` may choose by: the held-out validation part, never the test set."""
+
+from typing import Any
+
+from omegaconf import DictConfig
+
+from lt_calib import ranks
+from lt_calib.errors import InputError
+
+
+def objective(cfg: DictConfig, results: dict[str, Any]) -> float | None:
+    """Return what a sweeper may search by: a metric of the last stage on the validation part, None without one."""
+    last = results.get("stage2") or results.get("stage1") or {}
+    return last["val"][cfg.objective] if "val" in last else None
+
+
+def check_objective(cfg: DictConfig) -> None:
+    """Refuse a search without a validation part, or by what is not measured."""
+    if ranks.position()[1] > 1:
+        raise InputError(
+            "hydra/sweeper=search under torchrun or srun: each process would search by itself; give the plain command, "
+            "which starts the processes of each trial (trainer=ddp)"
+        )
+    if not cfg.dataset.val_per_class:
+        raise InputError(
+            "hydra/sweeper=search chooses by the held-out validation part, and there is none: set "
+            "dataset.val_per_class=200 (20 for CIFAR-100), say"
+        )
+    if cfg.objective not in cfg.metric:
+        raise InputError(f"objective={cfg.objective} must be one of the metrics: {', '.join(map(str, cfg.metric))}")
