@@ -14,6 +14,7 @@ JOBS = 200
 SHORT = [
     "-m", "+experiment=cutmix_awabs", "dataset=digits_lt", "dataset.if=100", "dataset.val_per_class=5",
     "posthoc=temperature", "stage1.max_epochs=1", "stage2.max_epochs=1", "trainer.accelerator=cpu", "cache=off",
+    "figures=false",
     *SMALL,
 ]  # fmt: skip
 
