@@ -116,6 +116,7 @@ CASES: dict[str, tuple[Callable[[Path], None], list[str], str]] = {
     ),
     "an unknown target": (nothing, ["model.backbone._target_=os.nothing"], r"_target_=os.nothing cannot be found"),
     "batches of none": (nothing, ["dataset.batch_size=0"], r"batch_size 0 must be >= 1"),
+    "a padding below 0": (nothing, ["dataset.padding=-1"], r"dataset.padding -1 must be >= 0"),
     "a negative seed": (nothing, ["seed=-1"], r"seed=-1 must be >= 0"),
     "no such group rule": (nothing, ["dataset.groups=halves"], r"groups 'halves' must be two boundaries"),
     "a double correction": (

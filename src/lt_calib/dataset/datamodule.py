@@ -65,9 +65,10 @@ class LongTailedDataModule(LightningDataModule):
         flip: bool = True,
     ) -> None:
         super().__init__()
-        for key, size in {"batch_size": batch_size, "eval_batch_size": eval_batch_size}.items():
-            if size < 1:
-                raise ValueError(f"{key} {size} must be >= 1")
+        at_least = {"batch_size": (batch_size, 1), "eval_batch_size": (eval_batch_size, 1), "padding": (padding, 0)}
+        for key, (value, least) in at_least.items():
+            if value < least:
+                raise ValueError(f"dataset.{key} {value} must be >= {least}")
         self.source = source
         self.root = root
         self.name = name
