@@ -1,6 +1,7 @@
 """200 short jobs in one process: memory and open files stay where they are. Slow: make test-all."""
 
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -14,8 +15,7 @@ JOBS = 200
 SHORT = [
     "-m", "+experiment=cutmix_awabs", "dataset=digits_lt", "dataset.if=100", "dataset.val_per_class=5",
     "posthoc=temperature", "stage1.max_epochs=1", "stage2.max_epochs=1", "trainer.accelerator=cpu", "cache=off",
-    "figures=false",
-    *SMALL,
+    "figures=false", *SMALL,
 ]  # fmt: skip
 
 
@@ -52,8 +52,12 @@ def test_two_hundred_jobs_in_one_process(tmp_path):
     rows = [f"{n:4d} {v['mb']:7.0f} MB {v['files']:4.0f} files {v['threads']:4.0f} threads" for n, v in seen.items()]
     table = "\n".join(rows)
     (tmp_path.parent / "soak.txt").write_text(table + "\n")
-    first, last = seen[min(seen)], seen[max(seen)]
     assert max(seen) >= JOBS - 10
+    # A reading falls into any moment of a job, which moves the memory by a tenth: medians tell a growth from that.
+    first, last = (
+        {key: statistics.median(v[key] for v in part) for key in ("mb", "files", "threads")}
+        for part in (list(seen.values())[:5], list(seen.values())[-5:])
+    )
     assert last["files"] <= first["files"] + 2, table
     assert last["threads"] <= first["threads"] + 2, table
-    assert last["mb"] <= 1.15 * first["mb"], table
+    assert last["mb"] <= 1.1 * first["mb"], table
