@@ -1,7 +1,11 @@
 import hashlib
 import json
+import os
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +15,9 @@ from PIL import Image
 
 from lt_calib.errors import InputError
 from lt_calib.logger.wandb import WandbLogger
+from tests.conftest import TINY
 
+SERVICE = Path(__file__).with_name("service.py")
 CONFIG = {"name": "n", "seed": 0, "dataset": {"name": "digits_lt", "if": 10}}
 STAGE = {"test": {"acc": 0.5, "acc_tail": None}, "test_per_class": {"count": [5, 5], "acc": [0.25, 0.75]}}
 RESULTS: dict[str, Any] = {
@@ -107,6 +113,8 @@ class Fake:
 
     def define_metric(self, *args: Any, **kwargs: Any) -> None: ...
 
+    def teardown(self, exit_code: int) -> None: ...
+
 
 @pytest.mark.usefixtures("no_account")
 @pytest.mark.parametrize(
@@ -153,6 +161,56 @@ def test_what_w_and_b_raises_in_the_middle_is_said_once_and_ends_nothing(tmp_pat
     logger.finish(0)
     assert len(logged) == 2
     assert caplog.text.count("takes nothing any more (CommError: permission denied: the key is no longer valid)") == 1
+
+
+@pytest.mark.skipif(shutil.which("pgrep") is None, reason="pgrep finds wandb's process")
+@pytest.mark.usefixtures("no_account")
+def test_wandbs_own_process_may_die_and_the_next_job_has_another(tmp_path, caplog):
+    def job(folder: Path, dies: bool) -> None:
+        logger = WandbLogger(config=CONFIG, folder=folder, group="g", tags=[])
+        logger.log_epoch({"stage": 1, "epoch": 1, "loss": 1.0})
+        if dies:
+            children = subprocess.run(["pgrep", "-P", str(os.getpid()), "-f", "wandb"], capture_output=True, text=True)
+            for child in map(int, children.stdout.split()):
+                os.kill(child, signal.SIGKILL)
+            time.sleep(1)
+        for epoch in (2, 3, 4):
+            logger.log_epoch({"stage": 1, "epoch": epoch, "loss": 1.0})
+            time.sleep(0.2)
+        logger.finish(0)
+
+    job(tmp_path / "a", dies=True)
+    assert caplog.text.count("W&B takes nothing any more") == 1
+    job(tmp_path / "b", dies=False)
+    assert caplog.text.count("W&B takes nothing any more") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.command
+@pytest.mark.parametrize("how", ["dies", "denies", "hangs"])
+def test_a_service_that_fails_in_the_middle_of_a_run_ends_nothing(tmp_path, how):
+    """The real wandb, online, at a service that lets the run begin and then answers no more."""
+    service = subprocess.Popen([sys.executable, str(SERVICE), how], stdout=subprocess.PIPE, text=True)
+    assert service.stdout is not None
+    environment = os.environ | {
+        "WANDB_BASE_URL": f"http://127.0.0.1:{service.stdout.readline().strip()}",
+        "WANDB_API_KEY": "0" * 40,
+        "WANDB_MODE": "online",
+        "OMP_NUM_THREADS": "1",
+    }
+    job = [*TINY, "+experiment=cutmix_awabs", "logger=wandb", f"hydra.run.dir={tmp_path}/run"]
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "lt_calib.run", *job],
+            cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=400, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+    finally:
+        service.kill()
+    text = done.stdout + done.stderr
+    assert done.returncode == 0, text
+    assert text.count("W&B takes nothing any more") == 1, text
+    assert "lt_calib/" not in text, text  # no traceback through the package; a thread of wandb's may print its own
+    assert json.loads((tmp_path / "run" / "results.json").read_text())["stage2"]
 
 
 @pytest.mark.usefixtures("no_account")

@@ -7,6 +7,7 @@ import netrc
 import os
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -60,9 +61,10 @@ class WandbLogger:
         folder.mkdir(parents=True, exist_ok=True)
         self._checkpoints = checkpoints
         self._lost = False
-        limits = {"init_timeout": INIT_TIMEOUT}
+        limits: dict[str, Any] = {"init_timeout": INIT_TIMEOUT}
         if "finish_timeout" in getattr(wandb.Settings, "model_fields", {}):  # of newer versions
             limits["finish_timeout"] = FINISH_TIMEOUT
+            limits["finish_timeout_raises"] = True
         dataset = config["dataset"]
         run_id = _run_id(folder)
 
@@ -114,6 +116,10 @@ class WandbLogger:
     def finish(self, exit_code: int) -> None:
         """Close the run; 0 means that the job succeeded."""
         self._safely(lambda: self._run.finish(exit_code=exit_code))
+        if self._lost:
+            # W&B's own process may be dead or stuck: without it, the next job of a multirun starts another.
+            with suppress(Exception):
+                self._wandb.teardown(exit_code)
 
     def _safely(self, call: Callable[[], None]) -> None:
         """Call W&B; whatever it raises ends its part in the run, and not the run."""
