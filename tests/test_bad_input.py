@@ -3,6 +3,7 @@
 In process here; in make test-all by the real command too, which must end in seconds without a traceback.
 """
 
+import ctypes
 import json
 import os
 import pickle
@@ -296,6 +297,68 @@ def test_the_command_on_a_full_disk_and_in_a_folder_of_others(tmp_path):
         assert "file/run cannot be written to (Not a directory)" in done.stderr
         assert "Traceback" not in done.stdout + done.stderr
         assert seconds < 10
+
+
+def without_overriding_permissions() -> None:
+    """Take from a child that runs as root what would let it read every file."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+        if libc.prctl(24, capability, 0, 0, 0) and os.geteuid() == 0:  # PR_CAPBSET_DROP
+            raise OSError(ctypes.get_errno(), "prctl")
+
+
+@pytest.mark.slow
+@pytest.mark.command
+def test_the_command_with_what_only_the_machine_can_refuse(tmp_path):
+    """Data without permission, results of another schema, names that are not there; each added to the table."""
+    (tmp_path / "data" / "cifar-10-batches-py").mkdir(parents=True)
+    (tmp_path / "data").chmod(0o000)
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "results.json").write_text('{"schema": 0}')
+    cases = {
+        "data without permission": (
+            ["dataset=cifar10_lt", f"dataset.root={tmp_path}/data"], r"cifar-10-batches-py is not readable",
+        ),
+        "results of an older schema": (
+            [f"hydra.run.dir={tmp_path}/old"], r"has schema 0, and this version reads 1",
+        ),
+        "an unknown experiment": (["+experiment=cutmix_awab"], r"No experiment cutmix_awab; the nearest: cutmix_awabs"),
+        "an unknown key": (["stage1.max_epoch=3"], r"No setting stage1.max_epoch; the nearest: stage1.max_epochs"),
+    }  # fmt: skip
+    rows = []
+    try:
+        for name, (overrides, said) in cases.items():
+            job = RUN if not overrides[0].startswith("+experiment") else TINY
+            done, seconds = command(
+                tmp_path, *job, f"hydra.run.dir={tmp_path}/run", *overrides, preexec_fn=without_overriding_permissions
+            )
+            assert done.returncode == 1, (name, done)
+            assert re.search(said, done.stderr), (name, done.stderr)
+            assert "Traceback" not in done.stdout + done.stderr
+            assert seconds < 40
+            rows.append(f"| {name} | `{overrides[0]}` | {' '.join(done.stderr.split())} |")
+    finally:
+        (tmp_path / "data").chmod(0o700)
+    assert (tmp_path / "old" / "results.json").read_text() == '{"schema": 0}'
+    (tmp_path.parent / "bad_input_machine.md").write_text("\n".join(rows) + "\n")
+
+
+@pytest.mark.slow
+@pytest.mark.command
+def test_the_command_at_a_loss_that_is_not_finite(tmp_path):
+    """It stops at once, and the last good epoch is kept: the same command comes to the same step from there."""
+    blown = ["stage1.max_epochs=4", "stage1.schedule.milestones=[0.5]", "stage1.schedule.gamma=1e25"]
+    for attempt in (1, 2):
+        done, _ = command(tmp_path, *RUN, *blown, f"hydra.run.dir={tmp_path}/run")
+        text = done.stdout + done.stderr
+        assert done.returncode == 1, text
+        assert re.search(r"stage 1: the loss is (nan|inf) in epoch 3, step 2; the last was \d+\.\d+", text), text
+        assert ("Going on after epoch 2 of 4" in text) == (attempt == 2), text
+        assert "Traceback" not in text
+        assert not (tmp_path / "run" / "results.json").exists()
+        kept = torch.load(tmp_path / "run" / "stage1.part.ckpt", weights_only=True)
+        assert all(v.isfinite().all() for v in kept["module"].values() if v.is_floating_point())
+    assert "Traceback" in (tmp_path / "run" / "run.log").read_text()
 
 
 def test_results_of_an_older_schema_are_said_and_left(tmp_path):
