@@ -30,11 +30,12 @@ def test_the_published_matrix_is_whole():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_kind_of_job_composes(name):
-    """One data set and factor stand for the others, which differ in numbers alone."""
+    """One data set and factor stand for the others, and each experiment's first variant for its others."""
     jobs = campaign.jobs_of(name)
     first = [job for job in jobs if job.file.parent == jobs[0].file.parent and "seed=0" in job.overrides]
-    assert first
-    for job in first:
+    variants = [job for job in first if job.overrides[0] == first[0].overrides[0]]
+    experiments = {job.overrides[0]: job for job in reversed(first)}
+    for job in {*variants, *experiments.values()}:
         cfg = compose_config(*job.overrides)
         check_keys(cfg)
         if name == "ingredients":
@@ -44,7 +45,7 @@ def test_every_kind_of_job_composes(name):
 
 
 def test_what_there_is_no_campaign_of(tmp_path, monkeypatch):
-    with pytest.raises(InputError, match="no campaign publishd; there are: best, ingredients, published, short"):
+    with pytest.raises(InputError, match="no campaign publishd; there are: best, ingredients, published, short, "):
         campaign.jobs_of("publishd")
     (tmp_path / "campaign").mkdir()
     (tmp_path / "campaign" / "odd.yaml").write_text("seeds: [0]\n")
@@ -74,6 +75,22 @@ def small(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def test_a_grid_is_kept_beside_the_results_with_its_main_metrics(tmp_path):
+    values = dict.fromkeys(["acc", "ece", "nll", "acc_head", "acc_medium", "acc_tail", "mce"], 0.5)
+    point = {"point": 0, "settings": {"eps_head": 0.1}, "test": values, "test_per_class": {"acc": [0.5]}}
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "results.json").write_text("{}")
+    (tmp_path / "run" / "grid.json").write_text(json.dumps({"schema": 1, "chosen": 0, "points": [point]}))
+    job = campaign.Job(("+experiment=a",), Path("a_plain_seed0.json"))
+    campaign.keep(tmp_path / "run" / "results.json", job, "small", tmp_path / "kept" / job.file)
+    assert json.loads((tmp_path / "kept" / job.file).read_text()) == {
+        "campaign": {"name": "small", "overrides": ["+experiment=a"]}
+    }
+    kept = json.loads((tmp_path / "kept" / "a_plain_seed0.grid.json").read_text())
+    del values["mce"]
+    assert kept == {"schema": 1, "chosen": 0, "points": [{"settings": {"eps_head": 0.1}, "test": values}]}
 
 
 def main(monkeypatch, *arguments: str) -> object:

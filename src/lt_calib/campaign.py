@@ -1,7 +1,8 @@
 """``python -m lt_calib.campaign NAME --budget 25m``: run what of a matrix of jobs is not done yet, as time allows.
 
-A campaign is a file of conf/campaign. Each finished job leaves its results.json, and nothing else, below results/NAME;
-what is there is done. A job that the budget ends goes on from its last finished epoch the next time.
+A campaign is a file of conf/campaign. Each finished job leaves its results.json, and the numbers of its grid if it has
+one, below results/NAME; what is there is done. A job that the budget ends goes on from its last finished epoch the
+next time.
 """
 
 import argparse
@@ -57,7 +58,7 @@ def jobs_of(name: str) -> list[Job]:
     jobs = []
     axes = (matrix["seed"], variants.items(), matrix["if"], matrix["dataset"], matrix["experiment"])
     for seed, (variant, changes), factor, dataset, experiment in product(*axes):
-        facts = {"val_per_class": matrix.get("val_per_class", {}).get(dataset)}
+        facts = {"val_per_class": matrix.get("val_per_class", {}).get(dataset), "experiment": experiment}
         overrides = [
             f"+experiment={experiment}",
             f"dataset={dataset}",
@@ -140,11 +141,25 @@ def run_job(
 
 
 def keep(source: Path, job: Job, name: str, target: Path) -> None:
-    """Copy a job's results.json, with the campaign's name and the job's settings beside."""
+    """Copy a job's results.json, with the campaign's name and the job's settings, and its grid's main metrics."""
+    from lt_calib.report.rows import METRICS
     from lt_calib.results import write_json
 
     content = json.loads(source.read_text())
     target.parent.mkdir(parents=True, exist_ok=True)
+    grid = source.with_name("grid.json")
+    if grid.exists():
+        found = json.loads(grid.read_text())
+        points = [
+            {"settings": point["settings"]}
+            | {
+                split: {metric: point[split][metric] for metric in METRICS}
+                for split in ("val", "test")
+                if split in point
+            }
+            for point in found["points"]
+        ]
+        write_json(target.with_suffix(".grid.json"), found | {"points": points})
     write_json(target, content | {"campaign": {"name": name, "overrides": list(job.overrides)}})
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from lt_calib.report.by_factor import by_factor, csv_of, in_groups, latex_of, markdown_of, not_run
 from lt_calib.report.read import Run, read_runs, unfinished
 from lt_calib.report.rows import summarise
+from lt_calib.report.surface import surfaces
 from lt_calib.report.table import comma_separated, markdown
 
 OF_A_RUN = ("stage1_reliability", "stage2_reliability", "groups")  # figures of each run that the page shows
@@ -31,7 +32,7 @@ def write(folder: Path, runs: list[Run], rows: list, open_jobs: list[Path], spli
         figures |= {f"{about}: {path.stem} ({run['folder'].name})": path for path in paths if path.exists()}
     if len(shown) > MOST_RUNS:
         print(f"the page shows the own figures of the first {MOST_RUNS} of {len(shown)} runs; its tables have all")
-    grids = by_factor(rows) + (not_run(rows) if split == "test" else [])
+    grids = by_factor(rows) + (not_run(rows) if split == "test" else []) + surfaces(runs, split)
     texts = {
         "report.md": "\n\n".join([*map(markdown_of, grids), markdown(rows)]) + "\n",
         "report.csv": comma_separated(rows),

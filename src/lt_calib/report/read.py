@@ -46,6 +46,13 @@ def predictions_file(run: Run) -> Path | None:
     return path if run.get("file") == "results.json" and path.exists() else None
 
 
+def grid_of(run: Run) -> dict[str, Any] | None:
+    """Return the content of the grid.json of a run, or of its copy in a campaign; None where it has none."""
+    name = "grid.json" if run["file"] == "results.json" else str(Path(run["file"]).with_suffix(".grid.json"))
+    path = run["folder"] / name
+    return json.loads(path.read_text()) if path.exists() else None
+
+
 def unfinished(folders: Sequence[Path]) -> list[Path]:
     """Name the runs' folders that hold no results: failed, or still running."""
     marks = ("config.yaml", "error.txt")

@@ -1,0 +1,58 @@
+import json
+
+from lt_calib.report.by_factor import csv_of, markdown_of
+from lt_calib.report.read import grid_of
+from lt_calib.report.surface import surfaces
+
+
+def run_with_grid(folder, seed, accuracies, chosen, factor=100, select: str | None = "nll", name="results.json"):
+    """A finished run whose grid has one point for each value of eps_head."""
+    folder.mkdir(parents=True)
+    points = [
+        {"settings": {"eps_head": 0.1 * k, "form": "concave"}, "val": {"acc": acc + 0.01, "ece": 0.02},
+         "test": {"acc": acc, "ece": 0.03}}
+        for k, acc in enumerate(accuracies)
+    ]  # fmt: skip
+    grid = {"schema": 1, "chosen": chosen, "select": select, "points": points}
+    (folder / name.replace("results.json", "grid.json").replace("seed0.json", "seed0.grid.json")).write_text(
+        json.dumps(grid)
+    )
+    data = {"name": "cifar10_lt", "imbalance_factor": factor, "val_per_class": 200}
+    stages = {"stage1": {"epochs": 30}, "stage2": {"epochs": 10}}
+    return {"name": "a", "seed": seed, "dataset": data, **stages, "folder": folder, "file": name}
+
+
+def test_each_point_over_seeds_and_factors_with_what_the_validation_part_chose(tmp_path):
+    runs = [
+        run_with_grid(tmp_path / "0", 0, [0.5, 0.6], 1),
+        run_with_grid(tmp_path / "1", 1, [0.7, 0.6], 1),
+        run_with_grid(tmp_path / "2", 0, [0.8, 0.9], 0, factor=10),
+    ]
+    (table,) = surfaces(runs)
+    assert (
+        table.title
+        == "a, cifar10_lt, 200 a class held out, 30 + 10 epochs: accuracy / ECE of the grid's points on the test set"
+    )
+    assert table.head == ["eps_head", "form", "IF 100", "IF 10"]
+    assert table.lines == [
+        ["0.0", "concave", "60.00 ± 14.14 / 3.00 ± 0.00", "80.00 / 3.00 (chosen by 1 of 1)"],
+        ["0.1", "concave", "60.00 ± 0.00 / 3.00 ± 0.00 (chosen by 2 of 2)", "90.00 / 3.00"],
+    ]
+    (table,) = surfaces(runs, "val")
+    assert table.lines[0][3] == "81.00 / 2.00 (chosen by 1 of 1)"
+    assert "on the validation part" in markdown_of(table)
+    assert "chosen by 2 of 2" in csv_of([table])
+
+
+def test_a_grid_of_which_nothing_was_chosen_and_a_run_without_one(tmp_path):
+    plain = run_with_grid(tmp_path / "0", 0, [0.5], 0)
+    (tmp_path / "0" / "grid.json").unlink()
+    assert grid_of(plain) is None
+    assert surfaces([plain]) == []
+    (table,) = surfaces([plain, run_with_grid(tmp_path / "1", 0, [0.5], 0, select=None)])
+    assert table.lines == [["0.0", "concave", "50.00 / 3.00"]]
+
+
+def test_a_campaigns_copy_of_a_grid_is_found(tmp_path):
+    (table,) = surfaces([run_with_grid(tmp_path / "0", 0, [0.5], 0, name="a_plain_seed0.json")])
+    assert table.lines == [["0.0", "concave", "50.00 / 3.00 (chosen by 1 of 1)"]]
