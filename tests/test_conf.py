@@ -1,10 +1,12 @@
+import re
+
 import pytest
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError
 
 from lt_calib import build
-from lt_calib.check import check_keys
+from lt_calib.check import check_keys, check_targets
 from lt_calib.config import differing_keys, nearest_factor
 from lt_calib.errors import InputError
 from tests.conftest import CONF, EXPERIMENTS, plugins
@@ -218,3 +220,24 @@ def test_differing_keys():
     new = {"seed": 0, "stage1": {"lr": 0.2}, "logger": {"project": "b"}, "dataset": {"root": "y"}}
     assert differing_keys(old, new) == ["stage1.lr"]
     assert differing_keys(old, old | {"name": "n"}) == ["name"]
+
+
+EVIL = [
+    "os.getcwd", "lt_calib.run.os.mkdir", "lt_calib.calibrate.torch.hub.load", "lt_calib.results.write_json",
+    "lt_calib.loss.focal.torch.load", "lt_calib.dataset.cifar.os.system", "lt_calib.model",
+    "lt_calibre.loss.focal.Focal",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("target", EVIL)
+def test_a_configuration_from_a_file_builds_nothing_but_what_the_package_defines(target):
+    with pytest.raises(InputError, match=r"no part of lt_calib|cannot be found"):
+        check_targets(OmegaConf.create({"model": [{"backbone": {"_target_": target}}]}))
+
+
+def test_a_configuration_from_a_file_builds_whatever_conf_names():
+    groups = [path for path in CONF.rglob("*.yaml") if path.parent.name not in ("conf", "hydra", "launcher", "sweeper")]
+    named = {target for path in groups for target in re.findall(r"_target_: (\S+)", path.read_text())}
+    assert len(named) > 50
+    for target in named:
+        check_targets(OmegaConf.create({"_target_": target}))

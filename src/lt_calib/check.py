@@ -33,6 +33,12 @@ WITHOUT_TARGET = {
 }
 
 
+# Where what a run's files may build is defined; the rest of the package writes and removes files.
+ROOMS = (
+    "augment", "dataset", "logger", "loss", "metric", "model", "posthoc", "resample", "sampler", "stage", "trainer",
+)  # fmt: skip
+
+
 def check_keys(cfg: DictConfig) -> None:
     """Refuse a setting that nothing reads: a typo, also one inside an experiment's file.
 
@@ -77,20 +83,28 @@ def _refuse(node: DictConfig, known: set[str], path: str) -> None:
 
 
 def check_targets(node: Any) -> None:
-    """Refuse a configuration that was read from a file and would build what is not this package's.
+    """Refuse a configuration that was read from a file and would build what is no part of this package's models.
 
     Raises:
-        InputError: a ``_target_`` outside lt_calib.
+        InputError: a ``_target_`` that is not defined in one of the package's rooms, under its own name.
     """
     if isinstance(node, ListConfig):
         for child in node:
             check_targets(child)
     if isinstance(node, DictConfig):
         target = node.get("_target_")
-        if target is not None and not str(target).startswith("lt_calib."):
-            raise InputError(f"_target_: {target} is not of lt_calib; a file that was read may build nothing else")
+        if target is not None and not _may_be_built(str(target)):
+            raise InputError(f"_target_: {target} is no part of lt_calib; a file that was read may build nothing else")
         for key in node:
             check_targets(node[key])
+
+
+def _may_be_built(target: str) -> bool:
+    # By where it is defined: a module's imports can be reached through it, lt_calib.run.os say.
+    if not target.startswith(tuple(f"lt_calib.{room}." for room in ROOMS)):
+        return False
+    found = _locate(target, "")
+    return target == f"{getattr(found, '__module__', None)}.{getattr(found, '__qualname__', None)}"
 
 
 def _locate(target: str, path: str) -> Any:
