@@ -46,6 +46,14 @@ def test_bad_checkpoints(tmp_path):
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(InputError, match="cannot be read"):
         load_stage(path, *parts(), DATA)
+    for damaged in (b"", b"stage,epoch,loss\n1,1,2.0\n", b"seed: 0\n", b"PK\x03\x04"):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"a\.ckpt cannot be read"):
+            load_stage(path, *parts(), DATA)
+    for content in ({}, {"backbone": {}}, {"backbone": {"weight": 1}, "classifier": {}}, {"backbone": [1]}):
+        torch.save({"schema": 1, "data": DATA, **content}, path)
+        with pytest.raises(InputError, match=r"holds no (backbone|classifier)|another model"):
+            load_stage(path, *parts(), DATA)
     torch.save({"state_dict": {}}, path)
     with pytest.raises(InputError, match="none of lt_calib's"):
         load_stage(path, *parts(), DATA)

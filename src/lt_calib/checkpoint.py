@@ -36,9 +36,9 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def remove_remains(folder: Path) -> None:
-    """Remove what a process that was killed while writing has left."""
-    for path in folder.glob("*.part"):
+def remove_remains(folder: Path, prefix: str = "") -> None:
+    """Remove what a process that was killed while writing has left, of the files whose names begin with ``prefix``."""
+    for path in folder.glob(f"{prefix}*.part"):
         path.unlink(missing_ok=True)
 
 
@@ -53,6 +53,32 @@ def save_stage(path: Path, backbone: nn.Module, classifier: nn.Module, about: di
     """
     content = {"schema": SCHEMA, "backbone": backbone.state_dict(), "classifier": classifier.state_dict(), **about}
     write_atomically(path, lambda stream: torch.save(content, stream))
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a file of tensors and plain values, and nothing that would be run when it is unpickled.
+
+    Raises:
+        InputError: the file is missing, damaged, no checkpoint, or of another schema.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise InputError(f"checkpoint {path} is not there; check the path") from error
+    except pickle.UnpicklingError as error:  # torch's own message advises to unpickle it all the same
+        raise InputError(
+            f"checkpoint {path} cannot be read: it is no checkpoint, or holds what would be run when it is unpickled. "
+            "Take one that lt_calib has written"
+        ) from error
+    except Exception as error:  # of what else is no checkpoint, torch raises whatever it stumbles over
+        said = (str(error) or type(error).__name__).splitlines()[0][:100]
+        raise InputError(
+            f"checkpoint {path} cannot be read, it is damaged or no checkpoint ({said}). Train it again, "
+            "or take another"
+        ) from error
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        raise InputError(f"checkpoint {path} is none of lt_calib's, or of another schema than {SCHEMA}")
+    return content
 
 
 def load_stage(path: Path, backbone: nn.Module, classifier: nn.Module, data: dict[str, Any]) -> dict[str, Any]:
@@ -70,22 +96,12 @@ def load_stage(path: Path, backbone: nn.Module, classifier: nn.Module, data: dic
     Raises:
         InputError: the file is missing, damaged, not ours, of another model, or of other data.
     """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise InputError(f"checkpoint {path} is not there; check the path of stage1.ckpt_path") from error
-    except pickle.UnpicklingError as error:  # torch's own message advises to unpickle it all the same
-        raise InputError(
-            f"checkpoint {path} cannot be read: it is no checkpoint, or holds what would be run when it is unpickled. "
-            "Take a stage 1 that lt_calib has written"
-        ) from error
-    except (OSError, EOFError, RuntimeError) as error:
-        raise InputError(
-            f"checkpoint {path} cannot be read, it is damaged or no checkpoint ({str(error).splitlines()[0][:100]}). "
-            "Train it again, or take another"
-        ) from error
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        raise InputError(f"checkpoint {path} is none of lt_calib's, or of another schema than {SCHEMA}")
+    content = read_checkpoint(path)
+    parts = {"backbone": backbone, "classifier": classifier}
+    for name in parts:
+        values = content.get(name)
+        if not isinstance(values, dict) or not all(isinstance(v, torch.Tensor) for v in values.values()):
+            raise InputError(f"checkpoint {path} holds no {name}: it is no finished stage of lt_calib's")
     kept = content.get("data", {})
     if kept != data:
         keys = sorted(k for k in kept.keys() | data.keys() if kept.get(k) != data.get(k))
@@ -94,7 +110,7 @@ def load_stage(path: Path, backbone: nn.Module, classifier: nn.Module, data: dic
             + "; ".join(f"{k} was {kept.get(k, 'not kept')}, here it is {data.get(k)}" for k in keys)
             + ". Set dataset.* as it was trained with"
         )
-    for name, module in {"backbone": backbone, "classifier": classifier}.items():
+    for name, module in parts.items():
         given = {k: tuple(v.shape) for k, v in content[name].items()}
         wanted = {k: tuple(v.shape) for k, v in module.state_dict().items()}
         if given != wanted:

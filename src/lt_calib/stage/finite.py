@@ -11,6 +11,8 @@ EVERY = 50  # steps between two looks at a GPU, each of which waits for it
 class StopAtNonFinite(Callback):
     """Raises at a NaN or infinite loss: at once on a CPU, within 50 steps on a GPU; the last whole epoch is kept.
 
+    At an epoch's end it raises at weights that are not finite, so that no such epoch is kept.
+
     Raises:
         ValueError: names the stage, epoch, step, and the last finite loss.
     """
@@ -32,11 +34,24 @@ class StopAtNonFinite(Callback):
             return
         for i, loss in enumerate(torch.stack(self._losses).tolist()):
             if not (-float("inf") < loss < float("inf")):
-                before = "no loss was finite" if self._last_finite is None else f"the last was {self._last_finite:.6g}"
+                none = "none was finite since the process began"
+                before = none if self._last_finite is None else f"the last was {self._last_finite:.6g}"
                 raise ValueError(
                     f"stage {pl_module.stage}: the loss is {loss} in epoch {trainer.current_epoch + 1}, step "
-                    f"{self._first + i + 1}; {before}. Take a lower stage{pl_module.stage}.lr, or "
-                    "trainer.precision=32-true. The epochs before are kept, and are gone on from"
+                    f"{self._first + i + 1}; {before}. {_cure(pl_module.stage)}"
                 )
             self._last_finite = loss
         self._losses, self._first = [], batch_idx + 1
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Look at the weights: the step after the last loss may have been the one that broke them."""
+        if not all(bool(v.isfinite().all()) for v in pl_module.state_dict().values() if v.is_floating_point()):
+            raise ValueError(
+                f"stage {pl_module.stage}: the weights are not finite after epoch {trainer.current_epoch + 1}, whose "
+                f"last loss was {self._last_finite:.6g}. {_cure(pl_module.stage)}"
+            )
+
+
+def _cure(stage: int) -> str:
+    cure = f"Take a lower stage{stage}.lr, or trainer.precision=32-true"
+    return f"{cure}. The epochs before are kept, and are gone on from"

@@ -1,14 +1,13 @@
 """A stage that was killed goes on from its last finished epoch."""
 
 import logging
-import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
 
-from lt_calib.checkpoint import SCHEMA, write_atomically
+from lt_calib.checkpoint import SCHEMA, read_checkpoint, write_atomically
 from lt_calib.stage.history import History
 
 log = logging.getLogger(__name__)
@@ -34,16 +33,14 @@ class Resume(Callback):
         try:
             kept: Any = None
             if trainer.is_global_zero and self.path.exists():
-                kept = torch.load(self.path, map_location="cpu", weights_only=True)
-                if kept.get("schema") != SCHEMA:
-                    raise ValueError(f"its schema is {kept.get('schema')} and not {SCHEMA}")
+                kept = read_checkpoint(self.path)
             kept = trainer.strategy.broadcast(kept)
             if kept is None:
                 return
             pl_module.load_state_dict(kept["module"])
             for optimizer, state in zip(trainer.optimizers, kept["optimizers"], strict=True):
                 optimizer.load_state_dict(state)
-        except (OSError, EOFError, RuntimeError, ValueError, AttributeError, KeyError, pickle.UnpicklingError) as error:
+        except (RuntimeError, ValueError, TypeError, AttributeError, KeyError) as error:
             raise ValueError(
                 f"{self.path} cannot be gone on from: {error}. Remove it, and the stage starts from its first epoch"
             ) from error
