@@ -8,7 +8,12 @@ from typing import Any
 
 import torch
 from lightning import Callback, Trainer
-from lightning.fabric.plugins.environments import ClusterEnvironment, SLURMEnvironment, TorchElasticEnvironment
+from lightning.fabric.plugins.environments import (
+    ClusterEnvironment,
+    LightningEnvironment,
+    SLURMEnvironment,
+    TorchElasticEnvironment,
+)
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.strategies import DDPStrategy
 
@@ -61,6 +66,8 @@ def make_trainer(
             f"{torch.cuda.device_count()} GPUs that torch can use; trainer=default takes the best device there is"
         )
     on_gpu = accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available())
+    if precision == "16-mixed" and (accelerator == "cpu" or (accelerator == "auto" and not on_gpu)):
+        raise InputError("trainer.precision=16-mixed needs a GPU; take bf16-mixed, 32-true or auto")
     over_several = max_epochs > 0 and devices * num_nodes > 1
     try:
         return Trainer(
@@ -70,6 +77,8 @@ def make_trainer(
             devices=devices if over_several else _own_device(on_gpu),
             num_nodes=num_nodes if over_several else 1,
             strategy=DDPStrategy(cluster_environment=_environment()) if over_several else "auto",
+            plugins=None if over_several else [LightningEnvironment()],  # SLURM's would requeue the job by itself
+            default_root_dir=os.devnull,  # in the working directory Lightning would load another job's hpc_ckpt file
             sync_batchnorm=over_several and on_gpu,  # torch has none for CPUs
             precision=resolve_precision(precision, accelerator),  # type: ignore[arg-type]
             check_val_every_n_epoch=eval_every,

@@ -73,3 +73,16 @@ def test_published_split_of_the_real_labels():
     first = np.where(targets == 0)[0]
     rng.shuffle(first)
     assert np.array_equal(chosen[:5000], first[:5000])
+
+
+@pytest.mark.usefixtures("no_network")
+def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
+    (tmp_path / "cifar-10-batches-py").mkdir()
+
+    def refuse(*args, **kwargs):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", refuse)
+    monkeypatch.setattr("os.access", lambda *a: False)
+    with pytest.raises(InputError, match=r"cifar-10-batches-py is not readable by you \(check its permissions\)"):
+        cifar10(str(tmp_path))

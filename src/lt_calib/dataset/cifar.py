@@ -53,7 +53,7 @@ def _open(dataset: type[datasets.CIFAR10], root: str, train: bool) -> datasets.C
     # torchvision compares every file's MD5 sum before it unpickles one.
     try:
         return dataset(root, train=train, download=False)
-    except RuntimeError:
+    except (RuntimeError, OSError):  # the latter of a file that may not be read
         pass
     timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)  # torchvision sets none: without a network it could hang
