@@ -178,3 +178,10 @@ def test_a_cache_that_cannot_be_written_does_not_end_the_job(tmp_path, monkeypat
         store(tmp_path, "abc", tmp_path / "stage1.ckpt", {})
     assert "could not be kept in the cache: " in caplog.text
     assert keys(tmp_path) == []
+
+
+def test_what_a_killed_writer_left_goes_with_the_entry(tmp_path):
+    for name in ("a.json", "a.ckpt", "a.ckpt.123.part", "ab.ckpt.123.part"):
+        (tmp_path / name).write_bytes(b"")
+    cache.remove(tmp_path, "a")
+    assert [path.name for path in tmp_path.iterdir()] == ["ab.ckpt.123.part"]

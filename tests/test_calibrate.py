@@ -6,6 +6,7 @@ import torch
 
 from lt_calib.calibrate import calibrate_folder, load_calibrator
 from lt_calib.errors import InputError
+from lt_calib.predictor import load_run
 from lt_calib.results import read_predictions, write_predictions
 from lt_calib.run import run
 from tests.conftest import TINY, compose_config
@@ -36,7 +37,7 @@ def test_a_finished_run_is_calibrated_from_its_validation_logits(folder):
     assert {k: v for k, v in after.items() if k != "calibrated"} == {
         k: v for k, v in before.items() if k != "calibrated"
     }
-    calibrator = load_calibrator(folder / "calibrators.ckpt", "stage2", 10)
+    calibrator = load_calibrator(folder / "calibrators.ckpt", "stage2", 10, after["calibrated"]["stage2"])
     logits, targets = read_predictions(folder / "predictions.npz")["stage2"]["test"]
     accuracy = float((calibrator(logits).argmax(1) == targets).float().mean())
     assert accuracy == pytest.approx(after["calibrated"]["stage2"]["test"]["acc"])
@@ -90,8 +91,23 @@ def test_a_file_that_would_build_something_else(folder):
     content = torch.load(calibrated(folder), weights_only=True)
     content["posthoc"]["_target_"] = "subprocess.run"
     torch.save(content, folder / "calibrators.ckpt")
-    with pytest.raises(InputError, match="not of lt_calib"):
-        load_calibrator(folder / "calibrators.ckpt", "stage2", 10)
+    with pytest.raises(InputError, match="no part of lt_calib"):
+        load_calibrator(folder / "calibrators.ckpt", "stage2", 10, {})
+
+
+def test_calibrators_of_another_calibration_than_the_results(folder):
+    """As a process leaves them that is killed between the two files."""
+    calibrated(folder)
+    before = (folder / "results.json").read_bytes()
+    calibrate_folder(folder, ["posthoc=vector"])
+    (folder / "results.json").write_bytes(before)
+    with pytest.raises(InputError, match=r"another calibration than results.json: run lt_calib.calibrate again"):
+        load_run(folder)
+    calibrate_folder(folder, ["posthoc=vector"])
+    assert load_run(folder).calibrator is not None
+    (folder / "calibrators.ckpt").write_bytes(b"")
+    with pytest.raises(InputError, match=r"calibrators.ckpt cannot be read"):
+        load_run(folder)
 
 
 def calibrated(folder):

@@ -135,5 +135,5 @@ def test_folders_that_hold_no_run(trained, tmp_path):
     evil = text.replace("lt_calib.model.resnet_cifar.ResNetCIFAR", "os.getcwd")
     assert evil != text
     (tmp_path / "evil" / "config.yaml").write_text(evil)
-    with pytest.raises(InputError, match="not of lt_calib"):
+    with pytest.raises(InputError, match="no part of lt_calib"):
         load_run(tmp_path / "evil")

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hydra.errors import CompactHydraException
 
 from lt_calib.errors import InputError
 from lt_calib.metric.brier_split import BrierSplit
@@ -245,3 +246,68 @@ def test_it_runs_where_wandb_is_not_installed_and_without_a_terminal(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "stage 2  epoch 1" in done.stdout
     assert len(list(tmp_path.rglob("results.json"))) == 1
+
+
+@pytest.mark.command
+@pytest.mark.parametrize(("mode", "moment"), [([], "digits_lt, IF 10"), (["-m"], "stage 2  epoch 1")])
+def test_sigterm_ends_the_command_at_once_wherever_it_is(tmp_path, mode, moment):
+    settings = [*TINY, "+experiment=cutmix_awabs", "stage1.max_epochs=2", "stage2.max_epochs=200"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lt_calib.run", *mode, *settings, "seed=0,1" if mode else "seed=0"],
+        cwd=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if moment in line and process.poll() is None:
+            process.terminate()
+            break
+    said += process.stdout.readlines()
+    assert process.wait(60) == 143, said
+    assert "was told to end (SIGTERM); the same command goes on after its last finished epoch" in "".join(said)
+    assert "Traceback" not in "".join(said)
+    assert not list(tmp_path.rglob("results.json"))
+    assert not list(tmp_path.rglob("error.txt"))
+
+
+def test_what_is_stopped_by_hand_has_another_exit_code(tmp_path, monkeypatch):
+    from lt_calib.run import job
+
+    class Runtime:
+        output_dir = str(tmp_path)
+
+    class Conf:
+        runtime, mode, sweeper = Runtime, None, {}
+
+    def stopped(cfg, folder):
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            sys.exit(1)  # as Lightning does
+
+    monkeypatch.setattr("lt_calib.run.HydraConfig.get", lambda: Conf)
+    monkeypatch.setattr("lt_calib.run.run", stopped)
+    with pytest.raises(SystemExit) as stop:
+        job(compose_config(*SHORT))
+    assert stop.value.code == 130
+
+
+def test_a_disk_so_full_that_the_error_cannot_be_kept(tmp_path, monkeypatch):
+    from lt_calib.run import job
+
+    class Runtime:
+        output_dir = str(tmp_path)
+
+    class Conf:
+        runtime, mode, sweeper = Runtime, None, {}
+
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("lt_calib.run.HydraConfig.get", lambda: Conf)
+    monkeypatch.setattr("lt_calib.run.run", lambda cfg, folder: (_ for _ in ()).throw(InputError("make room")))
+    monkeypatch.setattr("pathlib.Path.write_text", full)
+    with pytest.raises(CompactHydraException, match="make room"):
+        job(compose_config(*SHORT))

@@ -158,13 +158,14 @@ def test_the_data_set_does_not_reseed_the_global_generators(composed):
     assert torch.equal(torch.get_rng_state(), before[1])
 
 
-def test_different_seeds_draw_different_mixup(composed):
+def test_different_seeds_and_processes_draw_different_mixup(composed):
     from lt_calib.stage.batch_augment import BatchAugment
 
     class Trainer:
         current_epoch, global_rank = 0, 0
 
-    def mixed(seed: int) -> torch.Tensor:
+    def mixed(seed: int, rank: int = 0) -> torch.Tensor:
+        Trainer.global_rank = rank
         cfg = resolved(composed("dataset=digits_lt", "+experiment=mixup", f"seed={seed}"))
         callback = BatchAugment(instantiate(cfg.augment), num_classes=4, seed=cfg.seed)
         batch = [torch.arange(8.0)[:, None, None, None].expand(-1, 3, 2, 2), torch.arange(8) % 4]
@@ -173,6 +174,7 @@ def test_different_seeds_draw_different_mixup(composed):
 
     assert torch.equal(mixed(0), mixed(0))
     assert not torch.equal(mixed(0), mixed(1))
+    assert not torch.equal(mixed(0), mixed(0, rank=1))  # several processes mix their pieces each by its own draws
 
 
 def test_cutout_is_not_applied_to_the_batch_as_if_it_were_a_picture():

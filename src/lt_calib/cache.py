@@ -17,7 +17,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from lt_calib.checkpoint import write_atomically
+from lt_calib.checkpoint import remove_remains, write_atomically
 from lt_calib.errors import InputError
 from lt_calib.ranks import processes
 
@@ -143,6 +143,7 @@ def store(folder: Path, key: str, path: Path, settings: dict[str, Any]) -> None:
         "made": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "settings": settings,
     }
+    remove_remains(folder, f"{key}.")
     try:
         with path.open("rb") as source:
             write_atomically(folder / f"{key}.ckpt", lambda stream: shutil.copyfileobj(source, stream))
@@ -165,6 +166,7 @@ def remove(folder: Path, key: str) -> None:
     """Remove an entry; the .json first, so that no half entry is ever taken for one."""
     for suffix in ("json", "ckpt"):
         (folder / f"{key}.{suffix}").unlink(missing_ok=True)
+    remove_remains(folder, f"{key}.")
 
 
 def keys(folder: Path) -> list[str]:

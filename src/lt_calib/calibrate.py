@@ -15,7 +15,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from lt_calib.check import check_keys, check_targets
-from lt_calib.checkpoint import write_atomically
+from lt_calib.checkpoint import read_checkpoint, write_atomically
 from lt_calib.config import conf_dir, register
 from lt_calib.errors import InputError
 from lt_calib.metric.evaluate import evaluate
@@ -78,17 +78,29 @@ def save_calibrators(path: Path, node: DictConfig, calibrators: Mapping[str, Cal
     write_atomically(path, lambda stream: torch.save(content, stream))
 
 
-def load_calibrator(path: Path, stage: str, num_classes: int) -> Calibrator:
+def load_calibrator(path: Path, stage: str, num_classes: int, about: Mapping[str, Any]) -> Calibrator:
     """Read one stage's calibrator.
 
+    Args:
+        path: Of the file.
+        stage: ``"stage1"`` or ``"stage2"``.
+        num_classes: K.
+        about: What results.json says of it, which must be the same.
+
     Raises:
-        InputError: it would be none of this package's.
+        InputError: the file is damaged, or it would be none of this package's, or of another calibration.
     """
-    content = torch.load(path, map_location="cpu", weights_only=True)
-    node = OmegaConf.create(content["posthoc"])
+    content = read_checkpoint(path)
+    node = OmegaConf.create(content.get("posthoc"))
     check_targets(node)
-    calibrator = instantiate(node)(num_classes)
-    calibrator.load_state_dict(content[stage])
+    try:
+        calibrator = instantiate(node)(num_classes)
+        calibrator.load_state_dict(content[stage])
+        same = node._target_.rsplit(".", 2)[-2] == about["method"] and calibrator.settings() == about["parameters"]
+    except (KeyError, TypeError, AttributeError, RuntimeError, HydraException) as error:
+        raise InputError(f"{path} is no file of calibrators: {error}. Run lt_calib.calibrate again") from error
+    if not same:
+        raise InputError(f"{path} is of another calibration than results.json: run lt_calib.calibrate again")
     return calibrator
 
 
@@ -114,24 +126,27 @@ def calibrate_folder(folder: Path, overrides: list[str]) -> dict[str, Any]:
         cfg = compose("config", overrides)
     check_keys(cfg)
     results = read_results(folder)
-    old = OmegaConf.load(files[2])
+    old: Any = OmegaConf.load(files[2])
     check_targets(old)
     predictions = read_predictions(files[1])
-    return add_calibrated(folder, results, cfg.posthoc, predictions, instantiate(old.metric))
+    results = add_calibrated(folder, results, cfg.posthoc, predictions, instantiate(old.metric))
+    write_json(folder / "results.json", results)
+    return results
 
 
 def add_calibrated(
     folder: Path, results: dict[str, Any], node: DictConfig, predictions: Mapping[str, Splits], metrics: Metrics
 ) -> dict[str, Any]:
-    """Calibrate, write the calibrators and the results; ``posthoc=none`` takes an earlier calibration back."""
+    """Calibrate, write the calibrators and return the results; ``posthoc=none`` takes an earlier calibration back.
+
+    Killed before the results are written, the folder has calibrators that its results do not know; load_run says so.
+    """
     path = folder / CALIBRATORS
     if "_target_" in node:
         results["calibrated"], calibrators = calibrate(node, predictions, results["dataset"]["groups"], metrics)
         save_calibrators(path, node, calibrators)
-        write_json(folder / "results.json", results)
     else:
         results["calibrated"] = None
-        write_json(folder / "results.json", results)
         path.unlink(missing_ok=True)
     return results
 

@@ -5,6 +5,7 @@
 
 import argparse
 import csv
+import io
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,6 +16,8 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from lt_calib.checkpoint import write_atomically
+from lt_calib.errors import InputError
 from lt_calib.predictor import BATCH, SIDE, Predictor, export, load_run
 
 
@@ -87,12 +90,16 @@ def main() -> None:
         sys.exit(f"{args.images} is not there; name a picture or a folder of pictures")
     paths = sorted(p for p in args.images.rglob("*") if p.is_file()) if args.images.is_dir() else [args.images]
     unreadable: list[str] = []
-    with args.out.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["file", "class", "class_name", "confidence", "group"])
-        count = 0
-        for count, prediction in enumerate(predict_files(predictor, paths, unreadable), start=1):  # noqa: B007
-            writer.writerow(prediction)
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["file", "class", "class_name", "confidence", "group"])
+    count = 0
+    for count, prediction in enumerate(predict_files(predictor, paths, unreadable), start=1):  # noqa: B007
+        writer.writerow(prediction)
+    try:
+        write_atomically(args.out, lambda stream: stream.write(text.getvalue().encode()))
+    except InputError as error:
+        sys.exit(str(error))
     for line in unreadable:
         print(f"skipped: {line}")
     how = "calibrated" if predictor.calibrator is not None else "not calibrated: the run has no posthoc calibrator"

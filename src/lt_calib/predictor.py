@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lt_calib.build import finish, without
 from lt_calib.calibrate import CALIBRATORS, load_calibrator
 from lt_calib.check import check_targets
-from lt_calib.checkpoint import load_stage
+from lt_calib.checkpoint import load_stage, write_atomically
 from lt_calib.config import register
 from lt_calib.errors import InputError
 from lt_calib.posthoc.base import Calibrator
@@ -125,7 +125,8 @@ def load_run(folder: Path | str) -> Predictor:
         path = Path(cfg.stage1.ckpt_path)
     load_stage(path, backbone, classifier, data.facts)
     stage = "stage2" if results["stage2"] is not None else "stage1"
-    calibrator = load_calibrator(folder / CALIBRATORS, stage, k) if (folder / CALIBRATORS).exists() else None
+    about = results["calibrated"]
+    calibrator = load_calibrator(folder / CALIBRATORS, stage, k, about[stage]) if about else None
     predictor = Predictor(backbone, classifier, calibrator, list(cfg.dataset.mean), list(cfg.dataset.std))
     predictor.class_names = results["dataset"].get("class_names") or [str(c) for c in range(k)]
     predictor.groups = results["dataset"]["groups"]
@@ -140,20 +141,23 @@ def export(predictor: Predictor, path: Path) -> None:
         path: Ends with ``.pt2`` (torch.export) or ``.onnx`` (needs the extra ``export``, and a recent torch: 2.14 is).
 
     Raises:
-        InputError: another ending, or what ONNX needs is not installed.
+        InputError: another ending, what ONNX needs is not installed, or the file cannot be written.
     """
     example = (torch.rand(2, 3, SIDE, SIDE),)
     batch = torch.export.Dim("batch", max=65_536)  # torch 2.6 wants an end
     if path.suffix == ".pt2":
-        torch.export.save(torch.export.export(predictor, example, dynamic_shapes=({0: batch},)), path)
+        program = torch.export.export(predictor, example, dynamic_shapes=({0: batch},))
+        write_atomically(path, lambda stream: torch.export.save(program, stream))
     elif path.suffix == ".onnx":
         try:
             import onnxscript  # noqa: F401
         except ImportError as error:
             raise InputError("ONNX export needs its packages: pip install 'lt_calib[export]'") from error
-        torch.onnx.export(
-            predictor, example, str(path), input_names=["images"], output_names=["probs"],
-            dynamic_shapes=({0: batch},), dynamo=True, external_data=False, verbose=False,
+        onnx = torch.onnx.export(
+            predictor, example, input_names=["images"], output_names=["probs"], dynamic_shapes=({0: batch},),
+            dynamo=True, verbose=False,
         )  # fmt: skip
+        assert onnx is not None
+        write_atomically(path, lambda stream: stream.write(onnx.model_proto.SerializeToString()))
     else:
         raise InputError(f"--export {path} must end with .pt2 (torch.export) or .onnx")

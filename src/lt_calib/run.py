@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import traceback
+from contextlib import nullcontext, suppress
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from lt_calib import ranks
 from lt_calib.check import check_keys
 from lt_calib.config import conf_dir, refuse_other_settings, register
+from lt_calib.lock import InUseError, alone_in
 from lt_calib.search import check_objective, objective
 from lt_calib.start import nearest_names
 
@@ -55,9 +57,12 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     from lt_calib.figure.of_run import draw_figures
     from lt_calib.fit import fit_or_load, predict
     from lt_calib.logger.none import NoLogger
+    from lt_calib.trainer import resolve_precision
 
     cfg = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[assignment]
     check_keys(cfg)
+    # What auto is here is kept: on another machine the run goes on in the same precision, or says that it cannot.
+    cfg.trainer.precision = resolve_precision(cfg.trainer.precision, cfg.trainer.accelerator)
     refuse_other_settings(folder, cfg)
     first = ranks.rank() == 0  # of several processes of a training, the one that writes
     if first:
@@ -122,11 +127,13 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
             if cfg.grid is not None:
                 figures += grid.draw(folder, results)
         results = add_calibrated(folder, results, cfg.posthoc, predictions, metrics)
+        # results.json, which makes the run a finished one, is written when there is nothing left to do.
         ckpts = {"stage1": ckpt_path, "stage2": folder / "stage2.ckpt"}
         logger.log_results(results, figures, {stage: ckpts[stage] for stage in fits})
         exit_code = 0
     finally:
         logger.finish(exit_code)
+    out.write_json(folder / "results.json", results)
     show(folder, results)
     return results
 
@@ -146,6 +153,19 @@ def fresh(folder: Path) -> Path:
     return next(f for f in chain([folder], numbered) if not (f / "config.yaml").exists())
 
 
+class ToldToEnd(SystemExit):
+    """Raised where the process is when SIGTERM comes."""
+
+
+def end_when_told() -> None:
+    """Have SIGTERM end the process at once, wherever it is; as the first process of a container it would do nothing."""
+
+    def end(signum: int, frame: Any) -> None:
+        raise ToldToEnd(128 + signum)
+
+    signal.signal(signal.SIGTERM, end)
+
+
 def job(cfg: DictConfig) -> float | None:
     """Run one job of Hydra's; a failure leaves error.txt in its folder and does not disturb the jobs after it."""
     if ranks.rank() > 0:
@@ -155,19 +175,22 @@ def job(cfg: DictConfig) -> float | None:
     if cfg.resume == "off":
         folder = fresh(folder)
     error_file = folder / "error.txt"
-    if ranks.rank() == 0:
-        error_file.unlink(missing_ok=True)
     try:
         if "optuna" in str(hydra_config.sweeper.get("_target_")):
             check_objective(cfg)
-        return objective(cfg, run(cfg, folder))
-    except SystemExit as stop:  # when the process is told to end
-        log.error("%s was told to end (SIGTERM); the same command goes on after its last finished epoch.", folder)
-        raise SystemExit(128 + signal.SIGTERM) from stop
+        with alone_in(folder) if ranks.rank() == 0 else nullcontext():
+            error_file.unlink(missing_ok=True)
+            return objective(cfg, run(cfg, folder))
+    except (SystemExit, KeyboardInterrupt) as stop:  # Lightning makes the former of the latter
+        by_hand = isinstance(stop, KeyboardInterrupt) or isinstance(stop.__context__, KeyboardInterrupt)
+        told = signal.SIGINT if by_hand else signal.SIGTERM
+        log.error("%s was told to end (%s); the same command goes on after its last finished epoch.", folder, told.name)
+        raise SystemExit(128 + told) from stop
     except Exception as error:
         finished = (folder / "results.json").exists()  # a refused command leaves a finished run as it was
-        if ranks.rank() == 0 and not finished:
-            error_file.write_text(traceback.format_exc())
+        if ranks.rank() == 0 and not finished and not isinstance(error, InUseError):
+            with suppress(OSError):  # the disk may be full
+                error_file.write_text(traceback.format_exc())
         log.debug("The job failed.", exc_info=True)
         cause: BaseException = error
         while isinstance(cause, CompactHydraException) and cause.__cause__ is not None:
@@ -186,9 +209,13 @@ def job(cfg: DictConfig) -> float | None:
 def main() -> None:
     """Run the command."""
     register()
+    end_when_told()
     logging.raiseExceptions = False  # a full disk would else print a traceback for each line of the log
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(job)()
+    except ToldToEnd:  # before a job, or between two of them
+        print("Told to end (SIGTERM); the same command runs what is not finished.", file=sys.stderr)
+        raise
     except SystemExit as end:
         if end.code == 1:
             for line in nearest_names(sys.argv[1:]):

@@ -45,3 +45,17 @@ def test_evaluation_is_in_order_and_without_augmentation():
     loader = data.test_dataloader()
     assert torch.equal(torch.cat([t for _, t in loader]), data.splits["test"][1])
     assert torch.equal(next(iter(loader))[0], next(iter(loader))[0])
+
+
+def test_each_process_crops_and_flips_its_piece_by_draws_of_its_own(monkeypatch):
+    data = module()
+    images, targets = data.splits["train"]
+    data.splits["train"] = images[:1].expand(64, -1, -1, -1), targets[:1].expand(64)  # only the draws tell them apart
+
+    def piece(rank: int) -> torch.Tensor:
+        monkeypatch.setattr(LongTailedDataModule, "_process", (rank, 2))
+        return next(iter(data.train_dataloader()))[0]
+
+    assert piece(0).shape == piece(1).shape == (16, 3, 32, 32)
+    assert torch.equal(piece(0), piece(0))
+    assert not torch.equal(piece(0), piece(1))

@@ -77,11 +77,16 @@ def test_without_an_account_it_is_offline_and_everything_is_there(tmp_path, capl
 @pytest.mark.usefixtures("no_account")
 def test_a_job_that_is_started_again_goes_on_in_its_own_run(tmp_path):
     ids = []
-    for folder in ("a", "a", "b"):
+    for folder in ("a", "a", "b", "b"):
+        if folder == "b":  # as a crash of the machine may leave it
+            (tmp_path / "b").mkdir(exist_ok=True)
+            (tmp_path / "b" / "wandb_id.txt").write_text("")
         logger = WandbLogger(config=CONFIG, folder=tmp_path / folder, group="g", tags=[])
         ids.append(logger._run.id)
         logger.finish(1)
-    assert ids[0] == ids[1] != ids[2]
+    assert ids[0] == ids[1]
+    assert len({*ids}) == 3
+    assert "" not in ids
 
 
 class Fake:

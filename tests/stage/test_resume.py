@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from lt_calib.errors import InputError
 from lt_calib.run import fresh, run
 from lt_calib.stage.base import StageModule
 from tests.conftest import TINY, compose_config
@@ -93,3 +94,33 @@ def test_resume_off_takes_a_folder_of_its_own(tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.yaml").write_text("")
     assert fresh(tmp_path / "seed0") == tmp_path / "seed0_3"
+
+
+def test_the_precision_that_auto_was_is_kept(tmp_path, monkeypatch):
+    """A job that is queued again may come to another machine."""
+    settings = [o for o in TINY if "precision" not in o]
+    monkeypatch.setattr("lt_calib.trainer._cpu_info", lambda key: "")
+    stop_at(monkeypatch, 2)
+    with pytest.raises(MemoryError):
+        run(compose_config(*settings), tmp_path)
+    monkeypatch.setattr("lt_calib.trainer._cpu_info", lambda key: "avx512_bf16")
+    with pytest.raises(InputError, match=r"trainer\.precision"):
+        run(compose_config(*settings), tmp_path)
+
+
+def test_an_empty_file_to_go_on_from_is_named(tmp_path):
+    (tmp_path / "stage1.part.ckpt").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"stage1.part.ckpt cannot be gone on from: .*Remove it"):
+        run(compose_config(*TINY), tmp_path)
+
+
+def test_results_are_written_when_nothing_is_left_to_do(tmp_path, monkeypatch):
+    """They make the run a finished one: killed in W&B's upload before them, the next start uploads again."""
+    seen = []
+    for name in ("log_results", "finish"):
+        monkeypatch.setattr(
+            f"lt_calib.logger.none.NoLogger.{name}", lambda *a: seen.append((tmp_path / "results.json").exists())
+        )
+    run(compose_config(*TINY), tmp_path)
+    assert seen == [False, False]
+    assert (tmp_path / "results.json").exists()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
+from lt_calib.checkpoint import write_atomically
 from lt_calib.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -167,9 +168,11 @@ class WandbLogger:
 
 def _run_id(folder: Path) -> str:
     path = folder / ID_FILE
-    if not path.exists():
-        path.write_text(uuid.uuid4().hex[:12])
-    return path.read_text().strip()
+    kept = path.read_text().strip() if path.exists() else ""
+    if not kept:
+        kept = uuid.uuid4().hex[:12]
+        write_atomically(path, lambda stream: stream.write(kept.encode()))
+    return kept
 
 
 def _key(name: str) -> str:

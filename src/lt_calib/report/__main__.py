@@ -75,7 +75,10 @@ def main() -> None:
     if not rows:
         sys.exit(f"no finished run with a {args.split} part was found")
     if args.out:
-        write(args.out, runs, rows, open_jobs, args.split)
+        try:
+            write(args.out, runs, rows, open_jobs, args.split)
+        except OSError as error:
+            sys.exit(f"{args.out} cannot be written to: {error}")
 
 
 if __name__ == "__main__":
