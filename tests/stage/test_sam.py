@@ -26,7 +26,7 @@ def test_hand_worked():
         seen.append(w.detach().clone())
         return value
 
-    assert float(optimizer.step(closure)) == 11.0  # of the first pass
+    assert optimizer.step(closure).item() == 11.0  # of the first pass
     norm = math.sqrt(52)
     moved = [3 + 0.5 * 6 / norm, 1 + 0.5 * 4 / norm]
     assert seen[1].tolist() == pytest.approx(moved)
