@@ -63,6 +63,7 @@ def test_stage_1_is_trained_once(tmp_path, fits, caplog):
 def test_what_makes_another_entry_and_what_does_not():
     plain = cache.key_of(settings())
     same = ["stage2.loss.eps_head=0.2", "logger=wandb", "figures=true", "posthoc=none", "dataset.root=elsewhere"]
+    same += ["allow_double_correction=true", "dataset.eval_batch_size=100", "dataset.groups=[1,2]"]
     assert cache.key_of(settings(*same)) == plain
     other = [
         "seed=1", "augment=cutout", "stage1.lr=0.02", "stage1.max_epochs=2", "dataset.if=20", "dataset.split_seed=1",
@@ -79,9 +80,11 @@ def test_an_edit_of_the_sources_makes_other_entries(tmp_path):
     before = cache.checksum_of_sources(package)
     (package / "report" / "noise.py").write_text("# stage 1 runs nothing of this\n")
     assert cache.checksum_of_sources(package) == before
-    path = package / "loss" / "smoothing.py"
-    path.write_text(path.read_text() + "\n")
-    assert cache.checksum_of_sources(package) != before
+    for name in ("loss/smoothing.py", "metric/ece.py", "trainer.py", "stage/sam.py"):
+        path = package / name
+        path.write_text(path.read_text() + "\n")
+        assert cache.checksum_of_sources(package) != before
+        before = cache.checksum_of_sources(package)
 
 
 def test_a_second_job_waits_and_a_half_entry_is_none(tmp_path, monkeypatch, caplog):

@@ -24,7 +24,12 @@ from lt_calib.ranks import processes
 log = logging.getLogger("lt_calib.cache")
 
 # What stage 1 runs; an edit of any of it makes other entries.
-SOURCES = ("augment", "dataset", "loss", "model", "resample", "sampler", "stage", "build.py", "fit.py", "seed.py")
+SOURCES = (
+    "augment", "dataset", "loss", "metric", "model", "resample", "sampler", "stage", "build.py", "fit.py", "run.py",
+    "seed.py", "trainer.py",
+)  # fmt: skip
+# Settings of the data that change no weight; the last two change what is measured on a validation part.
+WITHOUT_EFFECT = {"root", "recipe", "groups", "eval_batch_size"}
 
 
 def settings_of(cfg: DictConfig, data: Any) -> dict[str, Any]:
@@ -45,12 +50,11 @@ def settings_of(cfg: DictConfig, data: Any) -> dict[str, Any]:
     on_gpu = torch.cuda.is_available() and trainer["accelerator"] in ("auto", "gpu", "cuda")
     settings = {
         "pictures": pictures,
-        "dataset": {k: v for k, v in plain["dataset"].items() if k not in ("root", "recipe")},
+        "dataset": {k: v for k, v in plain["dataset"].items() if k not in WITHOUT_EFFECT},
         "seed": plain["seed"],
         "model": plain["model"],
         "augment": plain["augment"],
         "stage1": {k: v for k, v in plain["stage1"].items() if k != "ckpt_path"},
-        "allow_double_correction": plain["allow_double_correction"],
         "precision": resolve_precision(trainer["precision"], trainer["accelerator"]),
         "device": torch.cuda.get_device_name() if on_gpu else "cpu",
         "compile": trainer["compile"],
@@ -59,6 +63,7 @@ def settings_of(cfg: DictConfig, data: Any) -> dict[str, Any]:
     }
     if "val" in data.splits:  # then history has its metrics
         settings |= {"metric": plain["metric"], "eval_every": trainer["eval_every"]}
+        settings |= {"groups": plain["dataset"]["groups"], "eval_batch_size": plain["dataset"]["eval_batch_size"]}
     return settings
 
 
@@ -131,6 +136,7 @@ def fetch(folder: Path, key: str, path: Path) -> bool:
         return False
     with (folder / f"{key}.ckpt").open("rb") as source:
         write_atomically(path, lambda stream: shutil.copyfileobj(source, stream))
+    path.with_suffix(".part.ckpt").unlink(missing_ok=True)  # of this job's own stage 1, which was killed
     log.info("Stage 1 has been trained with these settings: it is taken from the cache, entry %s.", key)
     return True
 
