@@ -188,6 +188,14 @@ def test_augmentation_keeps_shapes_and_rows_of_targets(augment):
             assert float(mixed.detach().min()) >= 0
 
 
+def test_augmentation_keeps_the_memory_format(augment):
+    images, targets = batch()
+    images = images.contiguous(memory_format=torch.channels_last)
+    for seed in range(5):
+        out, _ = augment(images, targets, torch.Generator().manual_seed(seed))
+        assert out.is_contiguous(memory_format=torch.channels_last)
+
+
 def partnered() -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
     draws = torch.Generator().manual_seed(1)
     return *batch(), (torch.randn(12, 3, 32, 32, generator=draws), torch.eye(K)[torch.arange(12) * 5 % K])

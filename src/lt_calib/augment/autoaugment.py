@@ -60,7 +60,7 @@ class AutoAugment:
     def apply_policy(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Apply a random pair of operations to each picture."""
         device = images.device
-        mean, std = self.mean.to(device), self.std.to(device)
+        mean, std = self.mean, self.std = self.mean.to(device), self.std.to(device)  # copied once
         pictures = ((images * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)
         b = len(pictures)
         pair = torch.randint(len(POLICY), (b,), device=device, generator=generator)

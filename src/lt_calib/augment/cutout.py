@@ -42,4 +42,4 @@ class CutOut:
         in_rows = (rows >= top) & (rows < top + self.size)  # (B, H)
         in_columns = (columns >= left) & (columns < left + self.size)  # (B, W)
         hole = in_rows[:, None, :, None] & in_columns[:, None, None, :] & chosen[:, None, None, None]
-        return images.masked_fill(hole, 0.0), targets
+        return images.clone().masked_fill_(hole, 0.0), targets  # in place, which keeps the memory format

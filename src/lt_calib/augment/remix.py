@@ -53,7 +53,7 @@ class Remix:
         """Mix the batch."""
         lam = beta(self.alpha, (number_of_draws(self.per, len(images)),), generator)
         other = partner_of(images, targets, generator, partner)
-        counts = self.class_counts.to(images.device)
+        counts = self.class_counts = self.class_counts.to(images.device)  # copied once
         ratio = (targets @ counts) / (other[1] @ counts)  # (B,), n_i / n_j
         own = lam.expand(len(images))
         own = torch.where((ratio >= self.kappa) & (lam < self.tau), 0.0, own)

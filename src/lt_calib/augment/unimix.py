@@ -38,7 +38,7 @@ class UniMix:
     ) -> Batch:
         """Mix the batch."""
         other = partner_of(images, targets, generator, partner)
-        counts = self.class_counts.to(images.device)
+        counts = self.class_counts = self.class_counts.to(images.device)  # copied once
         n_i, n_j = targets @ counts, other[1] @ counts
         lam = ((beta(self.alpha, (len(images),), generator) + n_j / (n_i + n_j)) % 1)[:, None]
         mixed = lam[..., None, None] * images + (1 - lam[..., None, None]) * other[0]

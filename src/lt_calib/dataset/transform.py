@@ -1,6 +1,7 @@
 """The standard transform of CIFAR, on a whole batch: random crop, flip, normalisation."""
 
 from collections.abc import Sequence
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -40,6 +41,11 @@ def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Te
     Shape:
         (B, H, W, 3) uint8 -> (B, 3, H, W) float32 in channels-last memory.
     """
-    scale = torch.tensor(std, device=images.device) * 255
-    shift = torch.tensor(mean, device=images.device) * 255
+    shift, scale = _on(images.device, tuple(mean), tuple(std))
     return ((images - shift) / scale).permute(0, 3, 1, 2)
+
+
+@cache
+def _on(device: torch.device, *constants: tuple[float, ...]) -> tuple[Tensor, ...]:
+    # Copied to the device once: a copy at every step would have the host wait for a GPU each time.
+    return tuple(torch.tensor(values, device=device) * 255 for values in constants)

@@ -45,7 +45,8 @@ class StopAtNonFinite(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Look at the weights: the step after the last loss may have been the one that broke them."""
-        if not all(bool(v.isfinite().all()) for v in pl_module.state_dict().values() if v.is_floating_point()):
+        sums = [v.sum() for v in pl_module.state_dict().values() if v.is_floating_point()]
+        if not bool(torch.stack([s.float() for s in sums]).isfinite().all()):  # one look at the device
             raise ValueError(
                 f"stage {pl_module.stage}: the weights are not finite after epoch {trainer.current_epoch + 1}, whose "
                 f"last loss was {self._last_finite:.6g}. {_cure(pl_module.stage)}"
