@@ -3,6 +3,7 @@ import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -56,3 +57,9 @@ def groups() -> dict[str, list[int]]:
 
 def plugins(group: str) -> list[str]:
     return sorted(p.stem for p in (CONF / group).glob("*.yaml") if "_target_: lt_calib" in Path(p).read_text())
+
+
+def in_hydra(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Let a job find what Hydra would tell it: its folder, and that it is one of its own."""
+    told = SimpleNamespace(runtime=SimpleNamespace(output_dir=str(folder)), mode=None, sweeper={})
+    monkeypatch.setattr("lt_calib.run.HydraConfig.get", lambda: told)

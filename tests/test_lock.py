@@ -6,20 +6,14 @@ import pytest
 from lt_calib.errors import InputError
 from lt_calib.lock import alone_in
 from lt_calib.run import job
-from tests.conftest import TINY, compose_config
+from tests.conftest import TINY, compose_config, in_hydra
 
 HOLD = "import sys, time; from pathlib import Path; from lt_calib.lock import alone_in\n"
 HOLD += "with alone_in(Path(sys.argv[1])): print(flush=True); time.sleep(100)"
 
 
 def test_one_process_at_a_time_and_a_killed_one_keeps_nobody_out(tmp_path, monkeypatch):
-    class Runtime:
-        output_dir = str(tmp_path)
-
-    class Conf:
-        runtime, mode, sweeper = Runtime, None, {}
-
-    monkeypatch.setattr("lt_calib.run.HydraConfig.get", lambda: Conf)
+    in_hydra(monkeypatch, tmp_path)
     monkeypatch.setattr("lt_calib.run.run", lambda cfg, folder: {"stage1": {}, "stage2": None})
     other = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE)
     assert other.stdout is not None

@@ -13,7 +13,7 @@ from hydra.errors import CompactHydraException
 from lt_calib.errors import InputError
 from lt_calib.metric.brier_split import BrierSplit
 from lt_calib.run import run
-from tests.conftest import SMALL, TINY, compose_config, plugins
+from tests.conftest import SMALL, TINY, compose_config, in_hydra, plugins
 
 FULL = ["dataset.val_per_class=10", "trainer.eval_every=1", "posthoc=temperature", "figures=true"]
 FIGURES = [
@@ -147,14 +147,8 @@ def test_a_run_that_was_killed_after_stage_1_goes_on_with_stage_2(composed, tmp_
 def test_a_refused_command_leaves_a_finished_run_as_it_was(finished, monkeypatch):
     from lt_calib.run import job
 
-    class Runtime:
-        output_dir = str(finished)
-
-    class Conf:
-        runtime, mode, sweeper = Runtime, None, {}
-
     before = {p: p.read_bytes() for p in finished.rglob("*") if p.is_file()}
-    monkeypatch.setattr("lt_calib.run.HydraConfig.get", lambda: Conf)
+    in_hydra(monkeypatch, finished)
     monkeypatch.setattr("lt_calib.run.run", lambda cfg, folder: (_ for _ in ()).throw(InputError("other settings")))
     with pytest.raises(Exception, match="other settings"):
         job(compose_config(*SHORT))
@@ -164,13 +158,7 @@ def test_a_refused_command_leaves_a_finished_run_as_it_was(finished, monkeypatch
 def test_a_run_that_is_told_to_end_says_so_by_its_exit_code(tmp_path, monkeypatch):
     from lt_calib.run import job
 
-    class Runtime:
-        output_dir = str(tmp_path)
-
-    class Conf:
-        runtime, mode, sweeper = Runtime, None, {}
-
-    monkeypatch.setattr("lt_calib.run.HydraConfig.get", lambda: Conf)
+    in_hydra(monkeypatch, tmp_path)
     monkeypatch.setattr("lt_calib.run.run", lambda cfg, folder: (_ for _ in ()).throw(SystemExit))
     with pytest.raises(SystemExit) as stop:
         job(compose_config(*SHORT))
@@ -275,19 +263,13 @@ def test_sigterm_ends_the_command_at_once_wherever_it_is(tmp_path, mode, moment)
 def test_what_is_stopped_by_hand_has_another_exit_code(tmp_path, monkeypatch):
     from lt_calib.run import job
 
-    class Runtime:
-        output_dir = str(tmp_path)
-
-    class Conf:
-        runtime, mode, sweeper = Runtime, None, {}
-
     def stopped(cfg, folder):
         try:
             raise KeyboardInterrupt
         except KeyboardInterrupt:
             sys.exit(1)  # as Lightning does
 
-    monkeypatch.setattr("lt_calib.run.HydraConfig.get", lambda: Conf)
+    in_hydra(monkeypatch, tmp_path)
     monkeypatch.setattr("lt_calib.run.run", stopped)
     with pytest.raises(SystemExit) as stop:
         job(compose_config(*SHORT))
@@ -297,16 +279,10 @@ def test_what_is_stopped_by_hand_has_another_exit_code(tmp_path, monkeypatch):
 def test_a_disk_so_full_that_the_error_cannot_be_kept(tmp_path, monkeypatch):
     from lt_calib.run import job
 
-    class Runtime:
-        output_dir = str(tmp_path)
-
-    class Conf:
-        runtime, mode, sweeper = Runtime, None, {}
-
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("lt_calib.run.HydraConfig.get", lambda: Conf)
+    in_hydra(monkeypatch, tmp_path)
     monkeypatch.setattr("lt_calib.run.run", lambda cfg, folder: (_ for _ in ()).throw(InputError("make room")))
     monkeypatch.setattr("pathlib.Path.write_text", full)
     with pytest.raises(CompactHydraException, match="make room"):
