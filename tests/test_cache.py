@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 import lt_calib.cache as cache
 from lt_calib import build
+from lt_calib.checkpoint import SCHEMA
 from lt_calib.run import run
 from tests.conftest import TINY, compose_config
+from tests.stage.test_resume import stop_at
 
 STAGE1 = [*TINY, "+experiment=cutmix_awabs", "stage2.max_epochs=0"]
 
@@ -19,6 +21,18 @@ STAGE1 = [*TINY, "+experiment=cutmix_awabs", "stage2.max_epochs=0"]
 def settings(*overrides: str) -> dict:
     cfg = OmegaConf.create(OmegaConf.to_container(compose_config(*STAGE1, *overrides), resolve=True))
     return cache.settings_of(cfg, build.build_data(cfg))  # type: ignore[arg-type]
+
+
+def bare_job(root: Path) -> DictConfig:
+    """As much of a configuration as the cache's door looks at, beside the settings that make the key."""
+    return OmegaConf.create({
+        "cache": {"root": str(root)}, "stage1": {"ckpt_path": None, "max_epochs": 1},
+        "trainer": {"devices": 1, "accelerator": "cpu"},
+    })  # fmt: skip
+
+
+def checkpoint(path: Path, cfg: DictConfig) -> None:
+    torch.save({"schema": SCHEMA, "made_by": [cache.made_by(cfg)]}, path)
 
 
 @pytest.fixture
@@ -60,6 +74,23 @@ def test_stage_1_is_trained_once(tmp_path, fits, caplog):
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
+def test_a_stage_1_that_went_on_with_other_sources_is_not_kept(tmp_path, monkeypatch, caplog):
+    shared = [*STAGE1, "stage1.max_epochs=2", "dataset.batch_size=1000", "cache=on", f"cache.root={tmp_path / 'cache'}"]
+    monkeypatch.setattr(cache, "checksum_of_sources", lambda package: source)
+    for folder, sources in (("same", ["before", "before"]), ("other", ["before", "edited"])):
+        cfg = compose_config(*shared, "seed=1") if folder == "same" else compose_config(*shared)
+        source = sources[0]
+        with monkeypatch.context() as patch, pytest.raises(MemoryError):
+            stop_at(patch, 1)
+            run(cfg, tmp_path / folder)
+        source = sources[1]
+        run(cfg, tmp_path / folder)
+        kept = torch.load(tmp_path / folder / "stage1.ckpt", weights_only=True)["made_by"]
+        assert [by["sources"] for by in kept] == list(dict.fromkeys(sources))
+        assert len(cache.keys(tmp_path / "cache")) == 1  # of the job whose sources stayed
+        assert ("began with another sources" in caplog.text) == (folder == "other")
+
+
 def test_what_makes_another_entry_and_what_does_not():
     plain = cache.key_of(settings())
     same = ["stage2.loss.eps_head=0.2", "logger=wandb", "figures=true", "posthoc=none", "dataset.root=elsewhere"]
@@ -89,10 +120,7 @@ def test_an_edit_of_the_sources_makes_other_entries(tmp_path):
 
 def test_a_second_job_waits_and_a_half_entry_is_none(tmp_path, monkeypatch, caplog):
     caplog.set_level("INFO", "lt_calib")
-    cfg = OmegaConf.create({
-        "cache": {"root": str(tmp_path / "cache")}, "stage1": {"ckpt_path": None, "max_epochs": 1},
-        "trainer": {"devices": 1},
-    })  # fmt: skip
+    cfg = bare_job(tmp_path / "cache")
     monkeypatch.setattr(cache, "settings_of", lambda cfg, data: {"a": 1})
     key = cache.key_of({"a": 1})
     (tmp_path / "cache").mkdir()
@@ -105,7 +133,7 @@ def test_a_second_job_waits_and_a_half_entry_is_none(tmp_path, monkeypatch, capl
             if not path.exists():
                 trained.append(name)
                 time.sleep(1)
-                path.write_bytes(b"weights")
+                checkpoint(path, cfg)
 
     jobs = [threading.Thread(target=job, args=(name,)) for name in "abc"]
     for thread in jobs:
@@ -113,14 +141,12 @@ def test_a_second_job_waits_and_a_half_entry_is_none(tmp_path, monkeypatch, capl
     for thread in jobs:
         thread.join()
     assert len(trained) == 1
-    assert all((tmp_path / name).read_bytes() == b"weights" for name in "abc")
+    assert len({(tmp_path / name).read_bytes() for name in "abc"}) == 1
     assert "waits for it" in caplog.text
 
 
 def test_a_job_that_fails_leaves_no_entry_and_no_lock(tmp_path, monkeypatch):
-    cfg = OmegaConf.create({
-        "cache": {"root": str(tmp_path)}, "stage1": {"ckpt_path": None, "max_epochs": 1}, "trainer": {"devices": 1},
-    })  # fmt: skip
+    cfg = bare_job(tmp_path)
     monkeypatch.setattr(cache, "settings_of", lambda cfg, data: {})
     for _ in range(2):  # a lock that stayed would stop the second
         with pytest.raises(KeyError), cache.shared_stage1(cfg, None, tmp_path / "mine.ckpt"):
@@ -130,10 +156,7 @@ def test_a_job_that_fails_leaves_no_entry_and_no_lock(tmp_path, monkeypatch):
 
 def test_a_cache_that_cannot_be_used_is_said(tmp_path, monkeypatch, caplog):
     (tmp_path / "file").write_text("")
-    cfg = OmegaConf.create({
-        "cache": {"root": str(tmp_path / "file" / "cache")}, "stage1": {"ckpt_path": None, "max_epochs": 1},
-        "trainer": {"devices": 1},
-    })  # fmt: skip
+    cfg = bare_job(tmp_path / "file" / "cache")
     monkeypatch.setattr(cache, "settings_of", lambda cfg, data: {})
     with cache.shared_stage1(cfg, None, tmp_path / "mine.ckpt"):
         (tmp_path / "mine.ckpt").write_bytes(b"weights")

@@ -17,7 +17,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from lt_calib.checkpoint import remove_remains, write_atomically
+from lt_calib.checkpoint import read_checkpoint, remove_remains, write_atomically
 from lt_calib.errors import InputError
 from lt_calib.ranks import processes
 
@@ -39,15 +39,12 @@ def settings_of(cfg: DictConfig, data: Any) -> dict[str, Any]:
         cfg: The composed configuration, resolved.
         data: The data module, set up: its training pictures are part of the settings by their checksum.
     """
-    import torch
-
     from lt_calib.trainer import resolve_precision
 
     plain: Any = OmegaConf.to_container(cfg)
     images, targets = data.splits["train"]
     pictures = hashlib.sha256(images.numpy().tobytes() + targets.numpy().tobytes()).hexdigest()
     trainer = plain["trainer"]
-    on_gpu = torch.cuda.is_available() and trainer["accelerator"] in ("auto", "gpu", "cuda")
     settings = {
         "pictures": pictures,
         "dataset": {k: v for k, v in plain["dataset"].items() if k not in WITHOUT_EFFECT},
@@ -56,15 +53,25 @@ def settings_of(cfg: DictConfig, data: Any) -> dict[str, Any]:
         "augment": plain["augment"],
         "stage1": {k: v for k, v in plain["stage1"].items() if k != "ckpt_path"},
         "precision": resolve_precision(trainer["precision"], trainer["accelerator"]),
-        "device": torch.cuda.get_device_name() if on_gpu else "cpu",
         "compile": trainer["compile"],
-        "torch": str(torch.__version__),
-        "sources": checksum_of_sources(Path(__file__).parent),
+        **made_by(cfg),
     }
     if "val" in data.splits:  # then history has its metrics
         settings |= {"metric": plain["metric"], "eval_every": trainer["eval_every"]}
         settings |= {"groups": plain["dataset"]["groups"], "eval_batch_size": plain["dataset"]["eval_batch_size"]}
     return settings
+
+
+def made_by(cfg: DictConfig) -> dict[str, str]:
+    """Name what may change the last digits of a stage's weights without any setting: torch, device and sources."""
+    import torch
+
+    on_gpu = torch.cuda.is_available() and cfg.trainer.accelerator in ("auto", "gpu", "cuda")
+    return {
+        "torch": str(torch.__version__),
+        "device": torch.cuda.get_device_name() if on_gpu else "cpu",
+        "sources": checksum_of_sources(Path(__file__).parent),
+    }
 
 
 def checksum_of_sources(package: Path) -> str:
@@ -119,7 +126,7 @@ def shared_stage1(cfg: DictConfig, data: Any, path: Path) -> Iterator[None]:
     try:
         found = fetch(folder, key, path)
         yield
-        if not found:
+        if not found and read_checkpoint(path)["made_by"] == [made_by(cfg)]:  # else begun with others: under no key
             store(folder, key, path, settings)
     finally:
         lock.release()

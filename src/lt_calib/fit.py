@@ -4,10 +4,10 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import torch
 from omegaconf import DictConfig
 
 from lt_calib import build
+from lt_calib.cache import made_by
 from lt_calib.checkpoint import load_stage, save_stage
 from lt_calib.dataset.datamodule import LongTailedDataModule
 from lt_calib.metric.evaluate import evaluate
@@ -82,18 +82,23 @@ def fit(
 
     history = History(module.stage, lambda logits, targets: evaluate(logits, targets, data.groups, metrics), report)
     augment, partner = build.build_augment(cfg, data) if module.stage == 1 else ([], None)
+    resume = Resume(part_path, history, made_by(cfg))
     if module.max_epochs > 0:
         data.draw_with(sampler, partner)
+        callbacks = [history, bar, *augment, StopAtNonFinite(), resume, EndWhenTold()]
+        trainer = build.build_trainer(cfg, module.max_epochs, callbacks)
         if cfg.trainer.compile:  # in place, so that the parameters keep their names
-            module.backbone.compile(mode="reduce-overhead" if torch.cuda.is_available() else None)
-        callbacks = [history, bar, *augment, StopAtNonFinite(), Resume(part_path, history), EndWhenTold()]
-        build.build_trainer(cfg, module.max_epochs, callbacks).fit(module, datamodule=data)
+            graphs = trainer.strategy.root_device.type == "cuda"
+            # An epoch's last batch is of another size: each size is compiled, since graphs are of one.
+            module.backbone.compile(mode="reduce-overhead" if graphs else None, dynamic=False)
+        trainer.fit(module, datamodule=data)
     return {
         "epochs": module.max_epochs,
         "seconds": history.seconds,
         "images_per_second": history.images_per_second,
         "history": history.rows,
         "data": data.facts,
+        "made_by": resume.made_by,
     }
 
 

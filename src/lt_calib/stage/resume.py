@@ -22,11 +22,16 @@ class Resume(Callback):
     Args:
         path: Of the file; it is removed by whoever writes the stage's checkpoint.
         history: Its rows are kept too.
+        made_by: What trains it here, such as torch's version.
+
+    Attributes:
+        made_by: Every one that has trained a part of it, the first one first.
     """
 
-    def __init__(self, path: Path, history: History) -> None:
+    def __init__(self, path: Path, history: History, made_by: dict[str, str]) -> None:
         self.path = path
         self.history = history
+        self.made_by = [made_by]
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Go on from the file; of several processes the first reads it, so that all go on from the same."""
@@ -45,6 +50,15 @@ class Resume(Callback):
                 f"{self.path} cannot be gone on from: {error}. Remove it, and the stage starts from its first epoch"
             ) from error
         trainer.precision_plugin.load_state_dict(kept["precision"])
+        here = self.made_by[-1]
+        if here != kept["made_by"][-1]:
+            others = sorted(k for k in here if here[k] != kept["made_by"][-1].get(k))
+            log.warning(
+                "Stage %s began with another %s: it may end a little otherwise than undisturbed, and is not cached.",
+                getattr(pl_module, "stage", "?"),
+                ", ".join(others),
+            )
+        self.made_by = kept["made_by"] + ([] if here in kept["made_by"] else [here])
         self.history.rows[:] = kept["history"]
         progress: Any = trainer.fit_loop.epoch_progress.current
         progress.ready = progress.started = progress.processed = progress.completed = kept["epochs"]
@@ -63,5 +77,6 @@ class Resume(Callback):
             "optimizers": [optimizer.state_dict() for optimizer in trainer.optimizers],
             "precision": trainer.precision_plugin.state_dict(),
             "history": self.history.rows,
+            "made_by": self.made_by,
         }
         write_atomically(self.path, lambda stream: torch.save(content, stream))
