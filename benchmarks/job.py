@@ -12,11 +12,8 @@ from omegaconf import DictConfig
 from lt_calib.config import conf_dir, register
 from lt_calib.dataset.source import Source
 
-CLASSES, A_CLASS, TEST = (
-    10,
-    256,
-    2000,
-)  # 2560 training pictures: 20 batches of 128; test as large in proportion as CIFAR's
+# 2560 training pictures, 20 batches of 128; the test set is as large in proportion as CIFAR's.
+CLASSES, A_CLASS, TEST = 10, 256, 2000
 JOB = [
     "+experiment=cutmix_awabs", "dataset=cifar10_lt", "dataset.if=1", "dataset.source._target_=benchmarks.job.pictures",
     "dataset.name=pictures", "figures=false", "cache=off",

@@ -19,18 +19,21 @@ def watch(name, *rest):
     stage = sys.modules.get("lt_calib.stage.base")
     if hasattr(stage, "StageModule"):
         builtins.__import__ = whole
-        stage.StageModule.training_step = lambda *arguments: os._exit(0)
+        stage.StageModule.training_step = lambda *arguments: os._exit(7)
     return module
 builtins.__import__ = watch
 lt_calib.run.main()
 """
 
 
-def seconds(*arguments: str) -> float:
-    """Run Python and measure until it ends."""
+def seconds(*arguments: str, code: int = 0) -> float:
+    """Run Python and measure until it ends, with this exit code."""
     start = time.perf_counter()
-    subprocess.run([sys.executable, *arguments], check=False, capture_output=True)
-    return time.perf_counter() - start
+    done = subprocess.run([sys.executable, *arguments], check=False, capture_output=True, text=True)
+    taken = time.perf_counter() - start
+    if done.returncode != code:
+        raise SystemExit(f"{arguments} ended with {done.returncode} and not {code}:\n{done.stderr}")
+    return taken
 
 
 def main() -> None:
@@ -39,9 +42,9 @@ def main() -> None:
     for _ in range(REPEATS):
         rows["bare imports"].append(seconds("-c", IMPORTS))
         with tempfile.TemporaryDirectory() as folder:
-            rows["first step"].append(seconds("-c", FIRST_STEP, f"{folder}/run"))
+            rows["first step"].append(seconds("-c", FIRST_STEP, f"{folder}/run", code=7))  # else it was never reached
         rows["--help"].append(seconds("-m", "lt_calib.run", "--help"))
-        rows["a typo"].append(seconds("-m", "lt_calib.run", "stage1.max_epoch=1"))
+        rows["a typo"].append(seconds("-m", "lt_calib.run", "stage1.max_epoch=1", code=1))
     for name, values in rows.items():
         print(f"{name:14} {statistics.median(values):6.2f} s   ({', '.join(f'{v:.2f}' for v in values)})")
     extra = statistics.median(a - b for a, b in zip(rows["first step"], rows["bare imports"], strict=True))

@@ -70,14 +70,16 @@ class Pictures(Dataset):
 
 
 def field_pipeline() -> float:
-    """Measure the pipeline of most repositories: two workers, float32, channels-first, a plain loop."""
+    """Measure the pipeline of most repositories: two workers, float32, channels-first, a plain loop; its 2nd epoch."""
     net, optimizer = network()
     loader = DataLoader(Pictures(), batch_size=BATCH, shuffle=True, num_workers=2)
-    start = time.perf_counter()
-    for images, targets in loader:
-        optimizer.zero_grad()
-        F.cross_entropy(net(images), targets).backward()
-        optimizer.step()
+    start = 0.0
+    for _ in range(2):
+        start = time.perf_counter()
+        for images, targets in loader:
+            optimizer.zero_grad()
+            F.cross_entropy(net(images), targets).backward()
+            optimizer.step()
     return len(loader.dataset) / (time.perf_counter() - start)  # type: ignore[arg-type]
 
 

@@ -151,7 +151,7 @@ def keep(source: Path, job: Job, name: str, target: Path) -> None:
     if grid.exists():
         found = json.loads(grid.read_text())
         points = [
-            {"settings": point["settings"]}
+            {key: point[key] for key in ("settings", "diverged") if key in point}
             | {
                 split: {metric: point[split][metric] for metric in METRICS}
                 for split in ("val", "test")

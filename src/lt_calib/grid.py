@@ -56,6 +56,11 @@ def points_of(cfg: DictConfig) -> list[Point]:
         own[key] = cfg.stage2[key] if key in OF_THE_STAGE else cfg.stage2.loss[key]
     if cfg.grid.get("select") not in (None, "nll"):
         raise InputError(f"grid.select={cfg.grid.select} must be nll, or null for the experiment's own settings")
+    if cfg.trainer.precision == "16-mixed":
+        raise InputError(
+            "+grid needs trainer.precision=bf16-mixed or 32-true: 16-mixed has one scale for the gradients of all "
+            "points, and skips the step of all where one overflows"
+        )
     if cfg.grid.get("select") and not cfg.dataset.val_per_class:
         raise InputError(
             "grid.select=nll chooses by the held-out validation part, and there is none: set "
@@ -104,6 +109,8 @@ def fit_grid(
 ) -> dict[str, Any]:
     """Train all points in one pass; write grid.json, grid.npz and last the chosen point's stage2.ckpt.
 
+    A point whose loss, weights or logits are not finite has ``"diverged"``, the epoch, in the place of its results.
+
     Args:
         cfg: The composed configuration.
         data: What stage 2 is trained on.
@@ -116,6 +123,9 @@ def fit_grid(
 
     Returns:
         What :func:`lt_calib.fit.fit_or_load` returns, and the chosen ``"point"``.
+
+    Raises:
+        ValueError: the experiment's own settings diverged, and no other point is to be chosen.
     """
     points = points_of(cfg)
     losses = build_losses(cfg, data, points)
@@ -130,19 +140,28 @@ def fit_grid(
     start = time.perf_counter()
     logits: dict[str, list[Tensor]] = {}
     results: list[dict[str, Any]] = [{"point": k, "settings": point} for k, point in enumerate(points)]
+    diverged = {k: epoch for k, epoch in enumerate(module.diverged.tolist()) if epoch}
     for split in (s for s in ("val", "test") if s in data.splits):
-        features, targets = predictions_of(build.build_trainer(cfg, 0, []), module.cpu(), data, split)
+        features, _ = predictions_of(build.build_trainer(cfg, 0, []), module.cpu(), data, split)
         module.cpu()
         logits[split] = [module.point_logits(k, features) for k in range(len(points))]
-        for result, z in zip(results, logits[split], strict=True):
-            result[split] = evaluate(z, targets, data.groups, metrics)
+        diverged = {k: about["epochs"] for k, z in enumerate(logits[split]) if not z.isfinite().all()} | diverged
+    well = [k for k in range(len(points)) if k not in diverged]
+    for split, every in logits.items():
+        for k in well:
+            results[k][split] = evaluate(every[k], data.splits[split][1], data.groups, metrics)
     targets = data.splits["test"][1]
-    for result, z, intervals in zip(results, logits["test"], intervals_of_many(logits["test"], targets), strict=True):
-        result |= {"test_intervals": intervals, "test_per_class": per_class(torch.softmax(z, dim=1), targets)}
+    intervals_of = intervals_of_many([logits["test"][k] for k in well], targets) if well else []
+    for k, intervals in zip(well, intervals_of, strict=True):
+        probs = torch.softmax(logits["test"][k], dim=1)
+        results[k] |= {"test_intervals": intervals, "test_per_class": per_class(probs, targets)}
     evaluation_seconds = time.perf_counter() - start
-    chosen = 0
-    if cfg.grid.get("select"):
-        chosen = min(range(len(points)), key=lambda k: results[k]["val"]["nll"])
+    for k, epoch in diverged.items():
+        results[k] |= {"diverged": epoch}
+        log.warning("Grid: point %d diverged in epoch %d and has no result: %s", k, epoch, points[k])
+    chosen: int | None = None if 0 in diverged else 0
+    if cfg.grid.get("select") and well:
+        chosen = min(well, key=lambda k: results[k]["val"]["nll"])
         log.info("Grid: point %d has the least NLL on the validation part: %s", chosen, points[chosen])
 
     arrays: dict[str, Any] = {
@@ -154,6 +173,11 @@ def fit_grid(
     kept = {"schema": RESULTS_SCHEMA, "chosen": chosen, "select": cfg.grid.get("select"), "points": results}
     times = {"seconds": round(about["seconds"], 3), "evaluation_seconds": round(evaluation_seconds, 3)}
     write_json(folder / "grid.json", kept | times)
+    if chosen is None:
+        raise ValueError(
+            f"stage 2 diverged at the experiment's own settings in epoch {diverged[0]}. Take a lower stage2.lr; "
+            f"{folder / 'grid.json'} has the other points, of which grid.select=nll chooses one"
+        )
     module.adopt(chosen)
     about |= {"point": points[chosen]}
     save_stage(folder / "stage2.ckpt", module.backbone, module.classifier, about)

@@ -56,3 +56,13 @@ def test_a_grid_of_which_nothing_was_chosen_and_a_run_without_one(tmp_path):
 def test_a_campaigns_copy_of_a_grid_is_found(tmp_path):
     (table,) = surfaces([run_with_grid(tmp_path / "0", 0, [0.5], 0, name="a_plain_seed0.json")])
     assert table.lines == [["0.0", "concave", "50.00 / 3.00 (chosen by 1 of 1)"]]
+
+
+def test_a_point_that_diverged_is_counted_and_in_no_mean(tmp_path):
+    runs = [run_with_grid(tmp_path / str(seed), seed, [0.5, 0.6], 0) for seed in (0, 1)]
+    path = tmp_path / "0" / "grid.json"
+    grid = json.loads(path.read_text())
+    grid["points"][1] = {"settings": grid["points"][1]["settings"], "diverged": 3}
+    path.write_text(json.dumps(grid))
+    (table,) = surfaces(runs)
+    assert table.lines[1] == ["0.1", "concave", "60.00 / 3.00 (1 diverged)"]

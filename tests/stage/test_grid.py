@@ -6,12 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hydra.errors import InstantiationException
 
+from lt_calib.errors import InputError
 from lt_calib.figure.grid_map import grid_map
 from lt_calib.grid import at_point, points_of
 from lt_calib.report.__main__ import main as report
+from lt_calib.report.point import draw_point
 from lt_calib.run import run
+from lt_calib.stage.grid import GridModule
 from tests.conftest import TINY, compose_config
 
 JOB = [*TINY, "+experiment=cutmix_awabs", "stage2.max_epochs=2", "dataset.batch_size=64", "dataset.if=100"]
@@ -43,6 +47,108 @@ def test_a_point_is_its_own_job(gridded, tmp_path, point):
     alone = np.load(tmp_path / "predictions.npz")["stage2_test_logits"]
     np.testing.assert_allclose(logits[point], alone, atol=0.02, rtol=2e-3)  # kept in float16
     assert logits.dtype == np.float16
+
+
+ONE = [*TINY, "stage1.max_epochs=0", "stage2.max_epochs=2", "dataset.batch_size=64", "dataset.if=100"]
+SLOW = pytest.mark.slow
+OTHERS = {
+    "crt": ["stage2.lr=0.01", "+grid.weight_decay=[0.0005,0.5]"],
+    "lws": ["stage2.lr=0.01", "+grid.lr_factor=[0.5,1.0]", "+grid.weight_decay=[0.0005,0.5]"],
+    "mislas": [
+        "stage2.lr=0.01",
+        "+grid.eps_head=[0.1,0.3]",
+    ],  # LAS, class-balanced, shifted BN
+}
+
+
+def compare(gridded, alone, point: int) -> None:
+    """The point's test logits are the job's, to what is lost by keeping them in float16."""
+    logits = np.load(gridded / "grid.npz")["point_logits"][point]
+    expected = np.load(alone / "predictions.npz")["stage2_test_logits"]
+    np.testing.assert_allclose(logits, expected, atol=2e-3, rtol=1e-3)
+    assert np.abs(logits - np.load(gridded / "grid.npz")["point_logits"][0]).max() > 0.01 or point == 0
+
+
+@pytest.mark.parametrize(
+    "experiment", ["crt", "mislas", *(pytest.param(x, marks=SLOW) for x in ("lws", "cbce_stage2"))]
+)
+def test_whatever_stage_2_is_a_point_is_its_own_job(experiment, tmp_path, monkeypatch):
+    """The grid is killed in its second epoch and goes on, and validates between the epochs; the job does neither."""
+    settings = [o for o in OTHERS[experiment] if "grid" not in o]
+    cfg = compose_config(*ONE, f"+experiment={experiment}", *OTHERS[experiment], "dataset.val_per_class=5")
+    grid = tmp_path / "grid"
+    grid.mkdir()
+    whole, seen = GridModule.training_step, []
+
+    def stopped(self, batch, batch_idx):
+        seen.append(self.current_epoch)
+        if seen[-1] == 1:
+            raise MemoryError
+        return whole(self, batch, batch_idx)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(GridModule, "training_step", stopped)
+        with pytest.raises(MemoryError):
+            run(cfg, grid)
+    run(cfg, grid)
+    points = json.loads((grid / "grid.json").read_text())["points"]
+    last = len(points) - 1
+    cfg = compose_config(
+        *ONE, f"+experiment={experiment}", *settings, "dataset.val_per_class=5", "trainer.eval_every=5"
+    )
+    alone = run(at_point(cfg, points[last]["settings"]), tmp_path / "alone")["stage2"]
+    compare(grid, tmp_path / "alone", last)
+    for name, value in points[last]["test"].items():
+        assert value == pytest.approx(alone["test"][name], abs=2e-5), name
+
+
+DECAYS = ["+grid=eps", "grid.eps_head=[0.3]", "grid.eps_tail=[0.0]", "grid.form=[concave]"]
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "decay", "epoch"),
+    [
+        (64, 1e25, 1),  # a loss
+        (4000, 1e25, 2),  # the last step breaks the weights, of which there is no loss any more
+        (4000, 2e20, 2),  # weights of 1e38 are finite, and the logits are not
+    ],
+)
+def test_a_point_that_diverges_does_so_alone(tmp_path, batch_size, decay, epoch):
+    job = [*ONE, "+experiment=cutmix_awabs", f"dataset.batch_size={batch_size}", "stage2.lr=0.1", *DECAYS]
+    job += ["dataset.val_per_class=5", "grid.select=nll"]
+    run(compose_config(*job, f"+grid.weight_decay=[0.0002,{decay},0.1]"), tmp_path / "bad")
+    points = json.loads((tmp_path / "bad" / "grid.json").read_text())["points"]
+    (bad,) = (p for p in points if "diverged" in p)
+    assert bad == {"point": bad["point"], "settings": bad["settings"], "diverged": epoch}
+    assert bad["settings"]["weight_decay"] == decay
+    assert all({"val", "test", "test_intervals", "test_per_class"} <= p.keys() for p in points if p is not bad)
+    assert all(row["loss"] < 1e6 for row in torch.load(tmp_path / "bad" / "stage2.ckpt")["history"])
+
+    if batch_size == 64:
+        run(compose_config(*job, "+grid.weight_decay=[0.0002,0.1]"), tmp_path / "good")
+        expected = json.loads((tmp_path / "good" / "grid.json").read_text())["points"]
+        for found, wanted in zip((p for p in points if p is not bad), expected, strict=True):
+            assert found["settings"] == wanted["settings"]
+            assert found["test"]["nll"] == pytest.approx(wanted["test"]["nll"], abs=1e-5)
+
+    figure = grid_map(points, 0, "title")
+    shown = [text for axis in figure.axes if "accuracy" in axis.get_title() for text in axis.texts]
+    assert len(shown) == len(points) - 1
+    with pytest.raises(InputError, match=f"--point {bad['point']} diverged in epoch {epoch}"):
+        draw_point(tmp_path / "bad", bad["point"])
+
+
+def test_experiments_own_settings_that_diverge_end_the_run_and_leave_the_others(tmp_path):
+    job = [*ONE, "+experiment=cutmix_awabs", *DECAYS, "stage2.lr=0.1", "stage2.weight_decay=1e25"]
+    cfg = compose_config(*job, "+grid.weight_decay=[0.0002]")
+    with pytest.raises(ValueError, match=r"stage 2 diverged at the experiment's own settings in epoch 1.*grid\.select"):
+        run(cfg, tmp_path / "a")
+    assert not (tmp_path / "a" / "results.json").exists()
+    grid = json.loads((tmp_path / "a" / "grid.json").read_text())
+    assert grid["chosen"] is None
+    assert ["test" in p for p in grid["points"]] == [False, True]
+    with pytest.raises(ValueError, match=r"stage 2: the loss is nan in epoch 1"):  # when no point is left
+        run(compose_config(*job, "+grid.weight_decay=[2e25]"), tmp_path / "b")
 
 
 def test_the_points_differ_and_the_choice_is_the_validation_parts(gridded):
@@ -101,6 +207,11 @@ def test_what_is_refused_before_anything_trains(tmp_path, overrides, said):
     chain = str(error.value) + str(error.value.__cause__)
     assert said in chain
     assert not (tmp_path / "config.yaml").exists()
+
+
+def test_one_scale_of_the_gradients_for_all_points_is_refused():
+    with pytest.raises(InputError, match=r"\+grid needs trainer.precision=bf16-mixed or 32-true"):
+        points_of(compose_config(*JOB, "+grid=eps", "trainer.precision=16-mixed"))
 
 
 def test_points_out_of_order_are_left_out():

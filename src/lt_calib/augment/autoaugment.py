@@ -66,6 +66,7 @@ class AutoAugment:
         pair = torch.randint(len(POLICY), (b,), device=device, generator=generator)
         applied = torch.rand(2, b, device=device, generator=generator)
         negative = torch.rand(2, b, device=device, generator=generator) < 0.5
+        pair, applied, negative = pair.cpu(), applied.cpu(), negative.cpu()  # which rows there are is asked of the CPU
         for step in (0, 1):
             done = pictures.clone()
             for p, operations in enumerate(POLICY):
@@ -74,7 +75,8 @@ class AutoAugment:
                 for sign in (1, -1) if name in SIGNED else (1,):
                     rows = chosen & (negative[step] == (sign < 0)) if name in SIGNED else chosen
                     if bool(rows.any()):
-                        done[rows] = operate(pictures[rows], name, level, sign)
+                        places = rows.nonzero().squeeze(1).to(device)
+                        done[places] = operate(pictures[places], name, level, sign)
             pictures = done
         out = ((pictures.to(images.dtype) / 255 - mean) / std).to(images.dtype)
         return out.contiguous(memory_format=torch.channels_last)

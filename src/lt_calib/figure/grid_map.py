@@ -20,8 +20,8 @@ def grid_map(points: Sequence[Mapping[str, Any]], chosen: int, title: str) -> Fi
     """Draw a map of each metric: two settings across and down, a column of maps for each value of the others.
 
     Args:
-        points: ``{"settings", "test"}`` of each point; the settings ``eps_head`` and ``eps_tail`` are the axes where
-            they are there, else the first two.
+        points: ``{"settings", "test"}`` of each point, of one that diverged without ``"test"``; the settings
+            ``eps_head`` and ``eps_tail`` are the axes where they are there, else the first two.
         chosen: The run's result, framed.
         title: Above.
     """
@@ -38,14 +38,14 @@ def grid_map(points: Sequence[Mapping[str, Any]], chosen: int, title: str) -> Fi
         figure = Figure(figsize=size, layout="constrained")
         grid = figure.subplots(len(SHOWN), len(panels), squeeze=False)
         for row, (metric, (label, scale, colours)) in zip(grid, SHOWN.items(), strict=True):
-            every = [scale * p["test"][metric] for p in points]
+            every = [scale * p["test"][metric] for p in points if "test" in p]
             for axis, panel in zip(row, panels, strict=True):
                 values, frame = np.full((len(ys), len(xs)), np.nan), None
                 for k, point in enumerate(points):
                     s = point["settings"]
                     if tuple(s[n] for n in rest) == panel:
                         cell = ys.index(s[down]) if down else 0, xs.index(s[across])
-                        values[cell] = scale * point["test"][metric]
+                        values[cell] = scale * point["test"][metric] if "test" in point else np.nan
                         frame = cell if k == chosen else frame
                 image = axis.imshow(
                     values, cmap=colours, vmin=min(every), vmax=max(every), origin="lower", aspect="auto"

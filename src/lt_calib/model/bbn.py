@@ -26,6 +26,7 @@ class BBN(ResNetCIFAR):
     """
 
     num_features = 128
+    share: Tensor
 
     def __init__(self, max_epochs: int) -> None:
         super().__init__(blocks=5)
@@ -36,11 +37,12 @@ class BBN(ResNetCIFAR):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight)
         self.max_epochs = max_epochs
-        self.set_epoch(0)
+        # A tensor: for another number each epoch the backbone would be compiled again.
+        self.register_buffer("share", torch.ones(()), persistent=False)
 
     def set_epoch(self, epoch: int) -> None:
         """Set the share a of the conventional branch for an epoch, 0-based."""
-        self.share = conventional_share(epoch, self.max_epochs)
+        self.share.fill_(conventional_share(epoch, self.max_epochs))
 
     def forward(self, images: Tensor) -> Tensor:
         """Compute the features of both branches, (B, 128)."""

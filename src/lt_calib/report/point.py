@@ -22,12 +22,14 @@ def draw_point(folder: Path, point: int) -> list[Path]:
         point: Its number in grid.json.
 
     Raises:
-        InputError: there is no grid or no such point.
+        InputError: there is no grid or no such point, or it diverged.
     """
     grid = read_grid(folder)
     if not 0 <= point < len(grid["points"]):
         raise InputError(f"--point {point} must be 0 to {len(grid['points']) - 1}, see {folder / 'grid.json'}")
     found = grid["points"][point]
+    if "diverged" in found:
+        raise InputError(f"--point {point} diverged in epoch {found['diverged']}: {found['settings']} has no result")
     results = read_results(folder)
     results["stage2"] |= {k: v for k, v in found.items() if k not in ("point", "settings")}
     results["stage2"]["point"] = found["settings"]

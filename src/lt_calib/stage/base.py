@@ -9,6 +9,7 @@ from lightning import LightningModule
 from torch import Tensor, nn
 
 from lt_calib.metric.predictions import Predictions
+from lt_calib.stage.finite import all_finite
 from lt_calib.stage.whole_batch import whole_batch
 
 
@@ -84,6 +85,10 @@ class StageModule(LightningModule):
             logits, targets = whole_batch(logits, targets)
         return {"loss": self.loss(logits, targets), "images": len(targets)}
 
+    def weights_are_finite(self) -> Tensor:
+        """Tell whether all weights are, as a bool () on the device."""
+        return all_finite(self)
+
     def on_train_end(self) -> None:
         """Take the first process's running statistics: each has moved its own by its last piece."""
         if self.over_several:
@@ -102,9 +107,9 @@ class StageModule(LightningModule):
                 group["lr"] = group["full_lr"] * self.schedule(self.current_epoch, self.max_epochs)
 
     def validation_step(self, batch: list[Tensor], batch_idx: int) -> None:
-        """Collect the logits of one batch."""
+        """Collect the logits of one batch, or what else the stage computes of it."""
         images, targets = batch
-        self.predictions.update(self(images), targets)
+        self.predictions.update(self(images).clone(), targets)  # CUDA graphs put the next batch's in the same place
 
     test_step = validation_step
 

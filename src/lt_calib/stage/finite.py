@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
+from torch import Tensor, nn
 
 EVERY = 50  # steps between two looks at a GPU, each of which waits for it
 
@@ -18,7 +19,7 @@ class StopAtNonFinite(Callback):
     """
 
     def __init__(self) -> None:
-        self._losses: list[torch.Tensor] = []
+        self._losses: list[Tensor] = []
         self._first = 0
         self._last_finite: float | None = None
 
@@ -28,7 +29,7 @@ class StopAtNonFinite(Callback):
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Look at the losses that have gathered."""
-        self._losses.append(outputs["loss"].detach())
+        self._losses.append(outputs.get("shown", outputs["loss"]).detach())  # of a grid: of the points that are well
         last = batch_idx + 1 == trainer.num_training_batches
         if pl_module.device.type != "cpu" and len(self._losses) < EVERY and not last:
             return
@@ -45,12 +46,17 @@ class StopAtNonFinite(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Look at the weights: the step after the last loss may have been the one that broke them."""
-        sums = [v.sum() for v in pl_module.state_dict().values() if v.is_floating_point()]
-        if not bool(torch.stack([s.float() for s in sums]).isfinite().all()):  # one look at the device
+        if not bool(pl_module.weights_are_finite()):
             raise ValueError(
                 f"stage {pl_module.stage}: the weights are not finite after epoch {trainer.current_epoch + 1}, whose "
                 f"last loss was {self._last_finite:.6g}. {_cure(pl_module.stage)}"
             )
+
+
+def all_finite(module: nn.Module) -> Tensor:
+    """Tell whether all parameters and buffers are finite, as a bool () on their device."""
+    sums = [v.sum().float() for v in module.state_dict().values() if v.is_floating_point()]
+    return torch.stack(sums).isfinite().all()
 
 
 def _cure(stage: int) -> str:

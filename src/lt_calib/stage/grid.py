@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from lt_calib.stage.classifier import ClassifierModule
+from lt_calib.stage.finite import all_finite
 from lt_calib.stage.whole_batch import whole_batch
 
 
@@ -15,14 +16,21 @@ class GridModule(ClassifierModule):
     """H classifiers on one backbone, each with a loss, learning-rate factor and weight decay of its own.
 
     They share the sampler's batches, and each ends as it would alone: its gradient is that of its own loss, and SGD
-    moves every number by itself. :attr:`predicted` holds features after a test, see :meth:`point_logits`.
+    moves every number by itself. A point that diverges does so alone, see :attr:`diverged`. :attr:`predicted` holds
+    features after a test, see :meth:`point_logits`.
 
     Args:
         own: The stage at the experiment's own settings, whose classifier all points start from.
         losses: H losses of one class, that do not change with the epoch.
         lr_factors: H numbers > 0.
         weight_decays: H numbers >= 0.
+
+    Attributes:
+        diverged: (H,) int64, the epoch, 1-based, in which a point's loss or weights were first not finite; 0 for none.
     """
+
+    diverged: Tensor
+    rows: Tensor
 
     def __init__(
         self,
@@ -57,6 +65,9 @@ class GridModule(ClassifierModule):
             nn.ParameterList(p.detach().repeat(len(points), *[1] * p.ndim) for p in trained.values())
             for points in self.points
         )
+        self.register_buffer("diverged", torch.zeros(len(losses), dtype=torch.int64))
+        order = torch.tensor([k for points in self.points for k in points])
+        self.register_buffer("rows", order.argsort(), persistent=False)  # of the points, in all stacks together
         self.buffer_names = [name for name, _ in own.loss.named_buffers()]
         for g, points in enumerate(self.points):
             for i, name in enumerate(self.buffer_names):
@@ -68,14 +79,32 @@ class GridModule(ClassifierModule):
         return self.features(images).float()
 
     def training_step(self, batch: list[Tensor], batch_idx: int) -> dict[str, Any]:
-        """Compute the sum of all points' losses; their mean is what the history shows."""
+        """Compute the sum of all points' losses; the history shows the mean over those that have not diverged."""
         images, targets = batch
         features = self(images)
         if self.over_several:
             features, targets = whole_batch(features, targets)
         with torch.autocast(images.device.type, enabled=False):
             losses = torch.cat([self._losses(g, features, targets) for g in range(len(self.points))])
-        return {"loss": losses.sum(), "shown": losses.detach().mean(), "images": len(targets)}
+        values = losses.detach()[self.rows]
+        well = self._note(values.isfinite())
+        shown = torch.where(well, values, 0).sum() / well.sum()  # NaN where none is left, which ends the stage
+        return {"loss": losses.sum(), "shown": shown, "images": len(targets)}
+
+    def _note(self, finite: Tensor) -> Tensor:
+        """Note which points (H,) bool are no longer finite, without waiting for the device; return which are well."""
+        well = self.diverged == 0
+        self.diverged.copy_(torch.where(well & ~finite, self.current_epoch + 1, self.diverged))
+        return well & finite
+
+    def weights_are_finite(self) -> Tensor:
+        """Tell whether the backbone's are, and those of one point at least; the others are noted."""
+        sums = [
+            torch.stack([p.detach().reshape(len(p), -1).sum(dim=1) for p in stacks]).sum(dim=0)  # type: ignore[union-attr]
+            for stacks in self.stacks
+        ]
+        well = self._note(torch.cat(sums)[self.rows].isfinite())
+        return all_finite(self.backbone) & well.any()
 
     def _losses(self, group: int, features: Tensor, targets: Tensor) -> Tensor:
         stacks: Any = self.stacks[group]

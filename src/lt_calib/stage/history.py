@@ -20,7 +20,8 @@ class History(Callback):
 
     Attributes:
         rows: ``{"stage", "epoch", "lr", "loss", "seconds", "images_per_second", "val_..."}``, epoch 1-based,
-            ``loss`` the mean over the epoch's pictures.
+            ``loss`` the mean over the epoch's pictures. ``seconds`` are from the end of the epoch before, so that
+            what is written between two epochs is in them, without those of validation.
     """
 
     def __init__(
@@ -33,38 +34,48 @@ class History(Callback):
         self.evaluate = evaluate
         self.report = report
         self.rows: list[Row] = []
+        self._start: float | None = None
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock."""
-        self._start = time.perf_counter()
-        self._seconds = 0.0
+        """Start the clock at the first epoch; later ones' start with the end of the epoch before."""
+        self._start = self._start or time.perf_counter()
+        self._validation = 0.0
         self._images = 0
         self._loss = torch.zeros((), device=pl_module.device)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Add the batch's loss, without waiting for the device; at the last one stop the clock."""
+        """Add the batch's loss, without waiting for the device but at the last one."""
         n = outputs["images"]
         self._loss += outputs.get("shown", outputs["loss"]).detach() * n
         self._images += n
-        if batch_idx + 1 == trainer.num_training_batches:  # before validation, which is not training time
+        if batch_idx + 1 == trainer.num_training_batches:
             self._mean_loss = float(self._loss) / self._images
-            self._seconds = time.perf_counter() - self._start
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop the clock."""
+        self._validation -= time.perf_counter()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Let the clock go on."""
+        self._validation += time.perf_counter()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Close the row; validation, where there is one, has run by now."""
+        seconds = time.perf_counter() - (self._start or 0.0) - self._validation
         row: Row = {
             "stage": self.stage,
             "epoch": trainer.current_epoch + 1,
             "lr": trainer.optimizers[-1].param_groups[-1]["lr"],
             "loss": self._mean_loss,
-            "seconds": round(self._seconds, 4),
-            "images_per_second": round(self._images / self._seconds, 1),
+            "seconds": round(seconds, 4),
+            "images_per_second": round(self._images / seconds, 1),
         }
         if pl_module.predicted is not None:
             row |= {f"val_{name}": value for name, value in self.evaluate(*pl_module.predicted).items()}
             pl_module.predicted = None
+        self._start = time.perf_counter()
         self.rows.append(row)
         self.report(row)
 
