@@ -237,9 +237,9 @@ def test_it_runs_where_wandb_is_not_installed_and_without_a_terminal(tmp_path):
 
 
 @pytest.mark.command
-@pytest.mark.parametrize(("mode", "moment"), [([], "digits_lt, IF 10"), (["-m"], "stage 2  epoch 1")])
+@pytest.mark.parametrize(("mode", "moment"), [([], "digits_lt, IF 10"), (["-m"], "stage 2  epoch 1 ")])
 def test_sigterm_ends_the_command_at_once_wherever_it_is(tmp_path, mode, moment):
-    settings = [*TINY, "+experiment=cutmix_awabs", "stage1.max_epochs=2", "stage2.max_epochs=200"]
+    settings = [*TINY, "+experiment=cutmix_awabs", "stage1.max_epochs=2", "stage2.max_epochs=19"]
     process = subprocess.Popen(
         [sys.executable, "-m", "lt_calib.run", *mode, *settings, "seed=0,1" if mode else "seed=0"],
         cwd=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
