@@ -100,7 +100,28 @@ def main(monkeypatch, *arguments: str) -> object:
     return end.value.code
 
 
-@pytest.mark.command
+STAND_IN = """#!{python}
+import json, pathlib, sys
+settings = dict(argument.split("=", 1) for argument in sys.argv[3:])
+if settings["dataset.if"] == "1000":
+    sys.exit(1)
+folder = pathlib.Path(settings["hydra.run.dir"])
+folder.mkdir(parents=True)
+(folder / "results.json").write_text(json.dumps({{"schema": 1, "name": "ce", "stage1": {{"epochs": 1}}}}))
+"""
+
+
+@pytest.fixture(params=["stand-in", pytest.param("real", marks=[pytest.mark.slow, pytest.mark.command])])
+def runner(request, tmp_path, monkeypatch) -> None:
+    """The command of a job: the real one, or one that writes and fails as it does, at once."""
+    if request.param == "stand-in":
+        path = tmp_path / "python"
+        path.write_text(STAND_IN.format(python=sys.executable))
+        path.chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(path))
+
+
+@pytest.mark.usefixtures("runner")
 def test_what_is_done_stays_done_and_a_failure_is_said(small, monkeypatch, capfd):
     assert main(monkeypatch, "--budget", "0s", "dataset.root=nowhere") == 0
     assert "2 not finished" in capfd.readouterr().out
