@@ -25,8 +25,8 @@ log = logging.getLogger("lt_calib.cache")
 
 # What stage 1 runs; an edit of any of it makes other entries.
 SOURCES = (
-    "augment", "dataset", "loss", "metric", "model", "resample", "sampler", "stage", "build.py", "fit.py", "run.py",
-    "seed.py", "trainer.py",
+    "augment", "dataset", "loss", "metric", "model", "resample", "sampler", "stage", "build.py", "checkpoint.py",
+    "fit.py", "run.py", "seed.py", "trainer.py",
 )  # fmt: skip
 # Settings of the data that change no weight; the last two change what is measured on a validation part.
 WITHOUT_EFFECT = {"root", "recipe", "groups", "eval_batch_size"}

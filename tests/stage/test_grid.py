@@ -147,6 +147,13 @@ def test_experiments_own_settings_that_diverge_end_the_run_and_leave_the_others(
     grid = json.loads((tmp_path / "a" / "grid.json").read_text())
     assert grid["chosen"] is None
     assert ["test" in p for p in grid["points"]] == [False, True]
+    chosen = run(
+        compose_config(
+            *job, "+grid.weight_decay=[0.0002]", "dataset.val_per_class=5", "trainer.eval_every=1", "grid.select=nll"
+        ),
+        tmp_path / "c",
+    )["stage2"]  # the cure that the message names; validated in between
+    assert chosen["point"]["weight_decay"] == 0.0002
     with pytest.raises(ValueError, match=r"stage 2: the loss is nan in epoch 1"):  # when no point is left
         run(compose_config(*job, "+grid.weight_decay=[2e25]"), tmp_path / "b")
 

@@ -137,11 +137,13 @@ class GridModule(ClassifierModule):
                 parameters[name].copy_(value)
 
     def on_validation_epoch_end(self) -> None:
-        """While training, the history shows the first point's logits."""
+        """While training, the history shows the logits of the first point that has not diverged."""
         super().on_validation_epoch_end()
         if self.predicted is not None and len(self.predicted[1]):
             features, targets = self.predicted
-            self.predicted = self.point_logits(0, features.to(self.device)).cpu(), targets
+            first = int((self.diverged > 0).int().argmin())
+            logits = self.point_logits(first, features.to(self.device)).cpu()
+            self.predicted = (logits, targets) if bool(logits.isfinite().all()) else None
 
     def on_test_epoch_end(self) -> None:
         """After training, the features are kept, which every point's logits come from."""

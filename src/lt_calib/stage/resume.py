@@ -50,15 +50,15 @@ class Resume(Callback):
                 f"{self.path} cannot be gone on from: {error}. Remove it, and the stage starts from its first epoch"
             ) from error
         trainer.precision_plugin.load_state_dict(kept["precision"])
-        here = self.made_by[-1]
-        if here != kept["made_by"][-1]:
-            others = sorted(k for k in here if here[k] != kept["made_by"][-1].get(k))
+        here, before = self.made_by[-1], kept.get("made_by", [{}])  # empty: of a version that did not keep it
+        if here != before[-1]:
+            others = sorted(k for k in here if here[k] != before[-1].get(k))
             log.warning(
                 "Stage %s began with another %s: it may end a little otherwise than undisturbed, and is not cached.",
                 getattr(pl_module, "stage", "?"),
                 ", ".join(others),
             )
-        self.made_by = kept["made_by"] + ([] if here in kept["made_by"] else [here])
+        self.made_by = before + ([] if here in before else [here])
         self.history.rows[:] = kept["history"]
         progress: Any = trainer.fit_loop.epoch_progress.current
         progress.ready = progress.started = progress.processed = progress.completed = kept["epochs"]
