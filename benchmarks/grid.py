@@ -1,4 +1,4 @@
-"""A 64-point grid of epsilons against a single stage 2: time to fit and evaluate, and peak memory."""
+"""Grids of 64 points, of epsilons and of rates, against a single stage 2: time to fit and evaluate, peak memory."""
 
 import json
 import statistics
@@ -10,14 +10,22 @@ from pathlib import Path
 from typing import Any
 
 EPOCHS, REPEATS = 10, 3
-GRID = [
-    "+grid=eps", "grid.eps_head=[0.2,0.25,0.3,0.35,0.4,0.45,0.5]", "grid.eps_tail=[0.0,0.1,0.2]",
-    "grid.form=[concave,linear,convex]",
-]  # fmt: skip
+GRIDS = {
+    "one": [],
+    "epsilons": [
+        "+grid=eps", "grid.eps_head=[0.2,0.25,0.3,0.35,0.4,0.45,0.5]", "grid.eps_tail=[0.0,0.1,0.2]",
+        "grid.form=[concave,linear,convex]",
+    ],
+    "rates and decays": [
+        "+grid=eps", "grid.eps_head=[0.4]", "grid.eps_tail=[0.1]", "grid.form=[concave]",
+        "+grid.lr_factor=[0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8]",
+        "+grid.weight_decay=[0,1e-4,2e-4,3e-4,4e-4,5e-4,6e-4,7e-4]",
+    ],
+}  # fmt: skip
 
 
-def measure(folder: Path, stage1: Path, points: int) -> None:
-    """Fit and evaluate one stage 2, or as many points, and print seconds and peak memory as JSON."""
+def measure(folder: Path, stage1: Path, name: str) -> None:
+    """Fit and evaluate one stage 2, or a grid's points, and print seconds and peak memory as JSON."""
     import torch
     from hydra.utils import instantiate
     from omegaconf import OmegaConf
@@ -30,9 +38,7 @@ def measure(folder: Path, stage1: Path, points: int) -> None:
     from lt_calib.metric.evaluate import evaluate
     from lt_calib.results import with_intervals
 
-    composed = configuration(
-        f"stage2.max_epochs={EPOCHS}", "stage2.lr=0.001", "trainer.accelerator=cpu", *(GRID if points > 1 else [])
-    )
+    composed = configuration(f"stage2.max_epochs={EPOCHS}", "stage2.lr=0.001", "trainer.accelerator=cpu", *GRIDS[name])
     cfg: Any = OmegaConf.create(OmegaConf.to_container(composed, resolve=True))
     torch.manual_seed(0)
     data = build.build_data(cfg)
@@ -42,7 +48,7 @@ def measure(folder: Path, stage1: Path, points: int) -> None:
     module, sampler, data2 = build.build_stage2(cfg, data, backbone, classifier)
     before = {"test": (torch.zeros(len(data.splits["test"][1]), data.num_classes), data.splits["test"][1])}
     logger = NoLogger(config={}, folder=folder, group="", tags=[])
-    if points > 1:
+    if GRIDS[name]:
         grid.fit_grid(cfg, data2, module, sampler, folder, logger, metrics, before)
         found = json.loads((folder / "grid.json").read_text())
         seconds, n = found["seconds"] + found["evaluation_seconds"], len(found["points"])
@@ -64,24 +70,25 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
         run(configuration("stage1.max_epochs=2", "stage2.max_epochs=0", "trainer.accelerator=cpu"), base / "stage1")
-        found: dict[int, list[dict]] = {1: [], 64: []}
+        found: dict[str, list[dict]] = {name: [] for name in GRIDS}
         for repeat in range(REPEATS):
-            for points in found:
-                here = base / f"{points}_{repeat}"
+            for name in found:
+                here = base / f"{name}_{repeat}"
                 here.mkdir()
                 command = [sys.executable, "-m", "benchmarks.grid", str(here), str(base / "stage1/stage1.ckpt")]
-                done = subprocess.run([*command, str(points)], check=True, stdout=subprocess.PIPE, text=True)
-                found[points].append(json.loads(done.stdout.strip().splitlines()[-1]))
-        for rows in found.values():
+                done = subprocess.run([*command, name], check=True, stdout=subprocess.PIPE, text=True)
+                found[name].append(json.loads(done.stdout.strip().splitlines()[-1]))
+        one = found.pop("one")
+        print(*one, sep="\n")
+        for name, rows in found.items():
             print(*rows, sep="\n")
-        for key, most in (("seconds", 1.3), ("peak_mb", 1.5)):
-            one, many = ([row[key] for row in found[points]] for points in found)
-            ratio = statistics.median(b / a for a, b in zip(one, many, strict=True))
-            print(f"grid of {found[64][0]['points']} points / one stage 2, {key}: {ratio:.3f}   (<= {most})")
+            for key, most in (("seconds", 1.3), ("peak_mb", 1.5)):
+                ratio = statistics.median(b[key] / a[key] for a, b in zip(one, rows, strict=True))
+                print(f"{rows[0]['points']} {name} / one stage 2, {key}: {ratio:.3f}   (<= {most})")
 
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        measure(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
+        measure(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
     else:
         main()

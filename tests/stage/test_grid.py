@@ -54,10 +54,8 @@ SLOW = pytest.mark.slow
 OTHERS = {
     "crt": ["stage2.lr=0.01", "+grid.weight_decay=[0.0005,0.5]"],
     "lws": ["stage2.lr=0.01", "+grid.lr_factor=[0.5,1.0]", "+grid.weight_decay=[0.0005,0.5]"],
-    "mislas": [
-        "stage2.lr=0.01",
-        "+grid.eps_head=[0.1,0.3]",
-    ],  # LAS, class-balanced, shifted BN
+    "cbce_stage2": ["stage2.lr=0.01", "+grid.weight_decay=[0.0005,0.5]"],
+    "mislas": ["stage2.lr=0.01", "+grid.eps_head=[0.1,0.3]"],  # LAS, class-balanced, shifted BN
 }
 
 

@@ -19,6 +19,10 @@ class GridModule(ClassifierModule):
     moves every number by itself. A point that diverges does so alone, see :attr:`diverged`. :attr:`predicted` holds
     features after a test, see :meth:`point_logits`.
 
+    All points are one stacked parameter, whatever their rates and decays. With momentum mu, SGD's
+    v <- mu v + (g + decay w), w <- w - lr factor v,  is of u = factor v
+    u <- mu u + factor (g + decay w), w <- w - lr u.
+
     Args:
         own: The stage at the experiment's own settings, whose classifier all points start from.
         losses: H losses of one class, that do not change with the epoch.
@@ -30,7 +34,8 @@ class GridModule(ClassifierModule):
     """
 
     diverged: Tensor
-    rows: Tensor
+    factors: Tensor
+    decays: Tensor
 
     def __init__(
         self,
@@ -55,24 +60,15 @@ class GridModule(ClassifierModule):
         trained = {name: p for name, p in own.classifier.named_parameters() if p.requires_grad}
         own.classifier.requires_grad_(False)  # the points' copies are trained, which DDP wants to know
         self.names = list(trained)
-        self.continued = {name for name, p in trained.items() if id(p) in own._continued}
-        same: dict[tuple[float, float], list[int]] = {}  # points of one rate and decay are one stacked parameter
-        for k, setting in enumerate(zip(lr_factors, weight_decays, strict=True)):
-            same.setdefault(setting, []).append(k)
-        self.settings = list(same)
-        self.points = list(same.values())
-        self.stacks = nn.ModuleList(
-            nn.ParameterList(p.detach().repeat(len(points), *[1] * p.ndim) for p in trained.values())
-            for points in self.points
-        )
+        self.continued = [id(p) in own._continued for p in trained.values()]
+        self.stack = nn.ParameterList(p.detach().repeat(len(losses), *[1] * p.ndim) for p in trained.values())
         self.register_buffer("diverged", torch.zeros(len(losses), dtype=torch.int64))
-        order = torch.tensor([k for points in self.points for k in points])
-        self.register_buffer("rows", order.argsort(), persistent=False)  # of the points, in all stacks together
+        self.register_buffer("factors", torch.tensor(lr_factors, dtype=torch.float32), persistent=False)
+        self.register_buffer("decays", torch.tensor(weight_decays, dtype=torch.float32), persistent=False)
         self.buffer_names = [name for name, _ in own.loss.named_buffers()]
-        for g, points in enumerate(self.points):
-            for i, name in enumerate(self.buffer_names):
-                stacked = torch.stack([dict(losses[k].named_buffers())[name] for k in points])
-                self.register_buffer(f"loss_{g}_{i}", stacked)
+        for i, name in enumerate(self.buffer_names):
+            stacked = torch.stack([dict(loss.named_buffers())[name] for loss in losses])
+            self.register_buffer(f"loss_{i}", stacked)
 
     def forward(self, images: Tensor) -> Tensor:
         """Compute the features (B, D) float32, which all points share."""
@@ -85,8 +81,8 @@ class GridModule(ClassifierModule):
         if self.over_several:
             features, targets = whole_batch(features, targets)
         with torch.autocast(images.device.type, enabled=False):
-            losses = torch.cat([self._losses(g, features, targets) for g in range(len(self.points))])
-        values = losses.detach()[self.rows]
+            losses = self._losses(features, targets)
+        values = losses.detach()
         well = self._note(values.isfinite())
         shown = torch.where(well, values, 0).sum() / well.sum()  # NaN where none is left, which ends the stage
         return {"loss": losses.sum(), "shown": shown, "images": len(targets)}
@@ -99,17 +95,22 @@ class GridModule(ClassifierModule):
 
     def weights_are_finite(self) -> Tensor:
         """Tell whether the backbone's are, and those of one point at least; the others are noted."""
-        sums = [
-            torch.stack([p.detach().reshape(len(p), -1).sum(dim=1) for p in stacks]).sum(dim=0)  # type: ignore[union-attr]
-            for stacks in self.stacks
-        ]
-        well = self._note(torch.cat(sums)[self.rows].isfinite())
+        sums = torch.stack([p.detach().reshape(len(p), -1).sum(dim=1) for p in self.stack]).sum(dim=0)
+        well = self._note(sums.isfinite())
         return all_finite(self.backbone) & well.any()
 
-    def _losses(self, group: int, features: Tensor, targets: Tensor) -> Tensor:
-        stacks: Any = self.stacks[group]
-        parameters = dict(zip(self.names, stacks, strict=True))
-        buffers = {name: getattr(self, f"loss_{group}_{i}") for i, name in enumerate(self.buffer_names)}
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Add each point's weight decay to its gradient, and give what continues its learning-rate factor."""
+        for p, continued in zip(self.stack, self.continued, strict=True):
+            assert p.grad is not None
+            across = (-1, *[1] * (p.ndim - 1))
+            p.grad.addcmul_(p.detach(), self.decays.view(across))
+            if continued:
+                p.grad.mul_(self.factors.view(across))
+
+    def _losses(self, features: Tensor, targets: Tensor) -> Tensor:
+        parameters = dict(zip(self.names, self.stack, strict=True))
+        buffers = {name: getattr(self, f"loss_{i}") for i, name in enumerate(self.buffer_names)}
 
         def one(parameters: dict[str, Tensor], buffers: dict[str, Tensor]) -> Tensor:
             logits = functional_call(self.classifier, parameters, (features,))
@@ -119,10 +120,7 @@ class GridModule(ClassifierModule):
 
     def weights_of(self, point: int) -> dict[str, Tensor]:
         """Return one point's trained parameters."""
-        group = next(g for g, points in enumerate(self.points) if point in points)
-        row = self.points[group].index(point)
-        stacks: Any = self.stacks[group]
-        return {name: stack.detach()[row] for name, stack in zip(self.names, stacks, strict=True)}
+        return {name: stack.detach()[point] for name, stack in zip(self.names, self.stack, strict=True)}
 
     def point_logits(self, point: int, features: Tensor) -> Tensor:
         """Compute one point's logits (N, K) float32 from features (N, D) float32."""
@@ -150,12 +148,5 @@ class GridModule(ClassifierModule):
         super().on_validation_epoch_end()
 
     def param_groups(self) -> Iterable[dict[str, Any]]:
-        """Every stack with the rate and decay of its points."""
-        for (factor, decay), stacks in zip(self.settings, self.stacks, strict=True):
-            by_name = dict(zip(self.names, stacks, strict=True))  # type: ignore[arg-type]
-            old = [p for name, p in by_name.items() if name in self.continued]
-            new = [p for name, p in by_name.items() if name not in self.continued]
-            if old:
-                yield {"params": old, "lr": self.lr * factor, "weight_decay": decay}
-            if new:
-                yield {"params": new, "weight_decay": decay}
+        """The stack, whose decay and rates are in its gradient: see :meth:`on_before_optimizer_step`."""
+        return [{"params": list(self.stack), "weight_decay": 0.0}]
