@@ -69,13 +69,14 @@ def test_stage_1_is_trained_once(tmp_path, fits, caplog):
     run(compose_config(*STAGE1, *shared), tmp_path / "e")
     assert fits == [1, 1, 1, 1]
     assert "damaged" in caplog.text
-    assert cache.sound(tmp_path / "cache", key)
+    assert cache.read(tmp_path / "cache", key) is not None
     weights = [torch.load(tmp_path / x / "stage1.ckpt", weights_only=True)["backbone"] for x in "ae"]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
 def test_a_stage_1_that_went_on_with_other_sources_is_not_kept(tmp_path, monkeypatch, caplog):
     shared = [*STAGE1, "stage1.max_epochs=2", "dataset.batch_size=1000", "cache=on", f"cache.root={tmp_path / 'cache'}"]
+    monkeypatch.setattr(cache, "sources_of_this_process", lambda: source)
     monkeypatch.setattr(cache, "checksum_of_sources", lambda package: source)
     for folder, sources in (("same", ["before", "before"]), ("other", ["before", "edited"])):
         cfg = compose_config(*shared, "seed=1") if folder == "same" else compose_config(*shared)
@@ -90,6 +91,62 @@ def test_a_stage_1_that_went_on_with_other_sources_is_not_kept(tmp_path, monkeyp
         assert [by["sources"] for by in kept] == list(dict.fromkeys(sources))
         assert len(cache.keys(tmp_path / "cache")) == 1  # of the job whose sources stayed
         assert ("began with another sources" in caplog.text) == (folder == "other")
+
+
+def test_an_edit_while_a_sweep_runs_keeps_nothing_under_its_name(tmp_path, monkeypatch, caplog):
+    cfg = bare_job(tmp_path / "cache")
+    monkeypatch.setattr(cache, "settings_of", lambda cfg, data: cache.made_by(cfg))
+    before = cache.key_of(cache.made_by(cfg))
+    monkeypatch.setattr(cache, "checksum_of_sources", lambda package: "edited")
+    with cache.shared_stage1(cfg, None, tmp_path / "mine.ckpt"):
+        checkpoint(tmp_path / "mine.ckpt", cfg)
+    assert "sources have changed since this process began" in caplog.text
+    assert cache.key_of(cache.made_by(cfg)) == before
+    assert cache.keys(tmp_path / "cache") == []
+
+
+@pytest.mark.parametrize(("trained_here", "kept"), [(True, 1), (False, 0)])
+def test_a_job_killed_between_its_checkpoint_and_the_entry_makes_it_later(tmp_path, monkeypatch, trained_here, kept):
+    cfg = bare_job(tmp_path / "cache")
+    monkeypatch.setattr(cache, "settings_of", lambda cfg, data: {})
+    checkpoint(tmp_path / "mine.ckpt", cfg)
+    if not trained_here:
+        torch.save({"schema": SCHEMA, "made_by": [{"torch": "1.0"}]}, tmp_path / "mine.ckpt")
+    mine = (tmp_path / "mine.ckpt").read_bytes()
+    for _ in range(2):
+        with cache.shared_stage1(cfg, None, tmp_path / "mine.ckpt"):
+            assert (tmp_path / "mine.ckpt").read_bytes() == mine
+    assert len(cache.keys(tmp_path / "cache")) == kept
+    for path in (tmp_path / "cache").glob("*.ckpt"):
+        path.unlink()  # by another process's rm, after its .json was seen
+    with cache.shared_stage1(cfg, None, tmp_path / "other.ckpt"):
+        assert not (tmp_path / "other.ckpt").exists()
+        checkpoint(tmp_path / "other.ckpt", cfg)
+    (key,) = cache.keys(tmp_path / "cache")
+    assert cache.read(tmp_path / "cache", key) == (tmp_path / "other.ckpt").read_bytes()
+
+
+def test_a_job_that_has_its_stage_1_waits_for_nobody(tmp_path, monkeypatch):
+    cfg = bare_job(tmp_path / "cache")
+    monkeypatch.setattr(cache, "settings_of", lambda cfg, data: {})
+    checkpoint(tmp_path / "mine.ckpt", cfg)
+    with (
+        cache.shared_stage1(cfg, None, tmp_path / "other.ckpt"),
+        cache.shared_stage1(cfg, None, tmp_path / "mine.ckpt"),
+    ):
+        checkpoint(tmp_path / "other.ckpt", cfg)
+    (key,) = cache.keys(tmp_path / "cache")
+    assert cache.read(tmp_path / "cache", key) == (tmp_path / "other.ckpt").read_bytes()
+
+
+def test_several_processes_leave_it_alone_and_say_so(tmp_path, caplog):
+    cfg = bare_job(tmp_path / "cache")
+    cfg.trainer.devices = 2
+    cfg.trainer.num_nodes = 1
+    with caplog.at_level("INFO", "lt_calib"), cache.shared_stage1(cfg, None, tmp_path / "mine.ckpt"):
+        pass
+    assert "the cache is left alone" in caplog.text
+    assert not (tmp_path / "cache").exists()
 
 
 def test_what_makes_another_entry_and_what_does_not():

@@ -4,13 +4,13 @@
 """
 
 import argparse
+import functools
 import hashlib
 import json
 import logging
-import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from lt_calib.ranks import processes
 
 log = logging.getLogger("lt_calib.cache")
 
+PACKAGE = Path(__file__).parent
 # What stage 1 runs; an edit of any of it makes other entries.
 SOURCES = (
     "augment", "dataset", "loss", "metric", "model", "resample", "sampler", "stage", "build.py", "checkpoint.py",
@@ -70,8 +71,14 @@ def made_by(cfg: DictConfig) -> dict[str, str]:
     return {
         "torch": str(torch.__version__),
         "device": torch.cuda.get_device_name() if on_gpu else "cpu",
-        "sources": checksum_of_sources(Path(__file__).parent),
+        "sources": sources_of_this_process(),
     }
+
+
+@functools.cache
+def sources_of_this_process() -> str:
+    """Hash the sources once, in a process's first job: whatever is edited later, its later jobs run these."""
+    return checksum_of_sources(PACKAGE)
 
 
 def checksum_of_sources(package: Path) -> str:
@@ -100,23 +107,29 @@ def shared_stage1(cfg: DictConfig, data: Any, path: Path) -> Iterator[None]:
         cfg: The composed configuration; ``cache.root`` null, a given stage 1, no epochs or several processes: the
             cache is left alone.
         data: The data module, set up.
-        path: Of the job's own checkpoint of stage 1.
+        path: Of the job's own checkpoint of stage 1. Where it is there already, of a job that was killed later, it
+            becomes the entry if there is none.
     """
     from filelock import FileLock, Timeout
 
     root = cfg.cache.root
-    if root is None or cfg.stage1.ckpt_path or path.exists() or not cfg.stage1.max_epochs or processes(cfg) > 1:
+    if root is None or cfg.stage1.ckpt_path or not cfg.stage1.max_epochs:
+        yield
+        return
+    if processes(cfg) > 1:
+        log.info("Several processes train stage 1 together: the cache is left alone.")
         yield
         return
     settings = settings_of(cfg, data)
     folder = Path(root).expanduser()
     key = key_of(settings)
     lock = FileLock(folder / f"{key}.lock")
+    there = path.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        try:
+        with suppress(Timeout):
             lock.acquire(timeout=0)
-        except Timeout:
+        if not (lock.is_locked or there):
             log.info("Another job trains this very stage 1 (cache entry %s); this one waits for it.", key)
             lock.acquire()
     except (OSError, NotImplementedError) as error:
@@ -124,55 +137,63 @@ def shared_stage1(cfg: DictConfig, data: Any, path: Path) -> Iterator[None]:
         yield
         return
     try:
-        found = fetch(folder, key, path)
+        if not there:
+            fetch(folder, key, path)
         yield
-        if not found and read_checkpoint(path)["made_by"] == [made_by(cfg)]:  # else begun with others: under no key
-            store(folder, key, path, settings)
+        if lock.is_locked and not (folder / f"{key}.json").exists():
+            keep(folder, key, path, settings, made_by(cfg))
     finally:
         lock.release()
 
 
-def fetch(folder: Path, key: str, path: Path) -> bool:
+def keep(folder: Path, key: str, path: Path, settings: dict[str, Any], here: dict[str, str]) -> None:
+    """Store a checkpoint, unless another torch, device or package has trained a part of it."""
+    if checksum_of_sources(PACKAGE) != here["sources"]:
+        log.warning("The package's sources have changed since this process began: stage 1 is not kept in the cache.")
+    elif read_checkpoint(path).get("made_by") == [here]:
+        store(folder, key, path, settings)
+
+
+def fetch(folder: Path, key: str, path: Path) -> None:
     """Copy an entry to ``path`` if it is there and sound; a damaged one is removed."""
-    about = folder / f"{key}.json"
-    if not about.exists():
-        return False
-    if not sound(folder, key):
+    if not (folder / f"{key}.json").exists():
+        return
+    content = read(folder, key)
+    if content is None:
         log.warning("The cache's entry %s is damaged: it is removed, and stage 1 trained again.", key)
         remove(folder, key)
-        return False
-    with (folder / f"{key}.ckpt").open("rb") as source:
-        write_atomically(path, lambda stream: shutil.copyfileobj(source, stream))
+        return
+    write_atomically(path, lambda stream: stream.write(content))
     path.with_suffix(".part.ckpt").unlink(missing_ok=True)  # of this job's own stage 1, which was killed
     log.info("Stage 1 has been trained with these settings: it is taken from the cache, entry %s.", key)
-    return True
 
 
 def store(folder: Path, key: str, path: Path, settings: dict[str, Any]) -> None:
     """Copy a checkpoint into the cache; its .json, written last, makes it an entry."""
+    content = path.read_bytes()
     about = {
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        "bytes": path.stat().st_size,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "bytes": len(content),
         "made": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "settings": settings,
     }
     remove_remains(folder, f"{key}.")
     try:
-        with path.open("rb") as source:
-            write_atomically(folder / f"{key}.ckpt", lambda stream: shutil.copyfileobj(source, stream))
+        write_atomically(folder / f"{key}.ckpt", lambda stream: stream.write(content))
         text = json.dumps(about, indent=2) + "\n"
         write_atomically(folder / f"{key}.json", lambda stream: stream.write(text.encode()))
     except (OSError, InputError) as error:
         log.warning("Stage 1 could not be kept in the cache: %s", error)
 
 
-def sound(folder: Path, key: str) -> bool:
-    """Tell whether an entry is whole: its file has the checksum that was kept with it."""
+def read(folder: Path, key: str) -> bytes | None:
+    """Read an entry's checkpoint; None where it has not the checksum that was kept with it."""
     try:
         about = json.loads((folder / f"{key}.json").read_text())
-        return hashlib.sha256((folder / f"{key}.ckpt").read_bytes()).hexdigest() == about["sha256"]
+        content = (folder / f"{key}.ckpt").read_bytes()
+        return content if hashlib.sha256(content).hexdigest() == about["sha256"] else None
     except (OSError, ValueError, KeyError):
-        return False
+        return None
 
 
 def remove(folder: Path, key: str) -> None:
@@ -222,7 +243,7 @@ def main() -> None:
     if args.command == "ls":
         print("\n".join(describe(folder, key) for key in there) or f"{folder} has no entry")
     elif args.command == "verify":
-        damaged = [key for key in there if not sound(folder, key)]
+        damaged = [key for key in there if read(folder, key) is None]
         print("\n".join([f"{len(there)} entries, {len(damaged)} damaged", *damaged]))
         sys.exit(1 if damaged else 0)
     else:
