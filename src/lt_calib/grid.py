@@ -17,7 +17,7 @@ from lt_calib.checkpoint import save_stage, write_atomically
 from lt_calib.config import RESULTS_SCHEMA
 from lt_calib.dataset.datamodule import LongTailedDataModule
 from lt_calib.errors import InputError
-from lt_calib.figure.grid_map import grid_map
+from lt_calib.figure.grid_map import SHOWN, grid_map
 from lt_calib.figure.style import save
 from lt_calib.fit import fit
 from lt_calib.metric.bootstrap import intervals_of_many
@@ -60,6 +60,11 @@ def points_of(cfg: DictConfig) -> list[Point]:
         raise InputError(
             "+grid needs trainer.precision=bf16-mixed or 32-true: 16-mixed has one scale for the gradients of all "
             "points, and skips the step of all where one overflows"
+        )
+    if not SHOWN.keys() & set(cfg.metric) or (cfg.grid.get("select") and "nll" not in cfg.metric):
+        raise InputError(
+            "+grid is chosen from and drawn by metrics that are not measured: add nll, or with grid.select=null one of "
+            f"{', '.join(SHOWN)}, to metric={list(cfg.metric)}"
         )
     if cfg.grid.get("select") and not cfg.dataset.val_per_class:
         raise InputError(

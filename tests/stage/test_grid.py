@@ -202,6 +202,8 @@ def test_without_a_choice_the_result_is_the_experiments_own(tmp_path):
         (["grid.eps_head=0.1"], "must be a list"),
         (["grid.select=ece"], "grid.select=ece must be nll"),
         (["grid.select=nll"], "set dataset.val_per_class=200"),
+        (["metric=[acc,ece]", "grid.select=nll", "dataset.val_per_class=5"], "add nll"),
+        (["metric=[brier]"], "add nll, or with grid.select=null one of acc, ece, nll"),
         (["grid.eps_head=[0.7]"], "eps_head 0.7"),
         (["stage2=none"], "there is none"),
     ],
@@ -224,6 +226,13 @@ def test_points_out_of_order_are_left_out():
     points = points_of(cfg)
     assert all(p["eps_tail"] <= p["eps_head"] for p in points)
     assert len(points) == 3 * (1 + 2 + 4 * 3)  # 0, 0.1 and four more values of eps_head
+
+
+def test_the_map_is_of_what_was_measured():
+    points = [{"settings": {"eps_head": h}, "diverged": 1} for h in (0.1,)]
+    points += [{"settings": {"eps_head": h}, "test": {"acc": h, "ece": h}} for h in (0.2, 0.3)]  # metric=[acc,ece]
+    panels = [axis for axis in grid_map(points, 1, "title").axes if axis.images]
+    assert [axis.get_title() for axis in panels] == ["accuracy (%)", "ECE (%)"]
 
 
 def test_the_map_shows_every_point_at_its_place():

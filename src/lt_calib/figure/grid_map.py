@@ -17,7 +17,7 @@ SHOWN = {
 
 
 def grid_map(points: Sequence[Mapping[str, Any]], chosen: int, title: str) -> Figure:
-    """Draw a map of each metric: two settings across and down, a column of maps for each value of the others.
+    """Draw a map of each metric that was measured: two settings across and down, a column for each value of the others.
 
     Args:
         points: ``{"settings", "test"}`` of each point, of one that diverged without ``"test"``; the settings
@@ -25,6 +25,8 @@ def grid_map(points: Sequence[Mapping[str, Any]], chosen: int, title: str) -> Fi
         chosen: The run's result, framed.
         title: Above.
     """
+    there = next(p["test"] for p in points if "test" in p)
+    shown = {metric: how for metric, how in SHOWN.items() if metric in there}
     names = list(points[0]["settings"])
     axes = [n for n in ("eps_head", "eps_tail") if n in names]
     axes += [n for n in names if n not in axes][: 2 - len(axes)]
@@ -34,10 +36,10 @@ def grid_map(points: Sequence[Mapping[str, Any]], chosen: int, title: str) -> Fi
     xs = sorted({p["settings"][across] for p in points}, key=_order)
     ys = sorted({p["settings"][down] for p in points}, key=_order) if down else [None]
     with style():
-        size = (0.6 + 2.6 * len(panels), 0.5 + (0.9 + 0.45 * len(ys)) * len(SHOWN))
+        size = (0.6 + 2.6 * len(panels), 0.5 + (0.9 + 0.45 * len(ys)) * len(shown))
         figure = Figure(figsize=size, layout="constrained")
-        grid = figure.subplots(len(SHOWN), len(panels), squeeze=False)
-        for row, (metric, (label, scale, colours)) in zip(grid, SHOWN.items(), strict=True):
+        grid = figure.subplots(len(shown), len(panels), squeeze=False)
+        for row, (metric, (label, scale, colours)) in zip(grid, shown.items(), strict=True):
             every = [scale * p["test"][metric] for p in points if "test" in p]
             for axis, panel in zip(row, panels, strict=True):
                 values, frame = np.full((len(ys), len(xs)), np.nan), None
