@@ -1,6 +1,6 @@
 """AutoAugment with the policy that was found on CIFAR-10."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -66,20 +66,30 @@ class AutoAugment:
         pair = torch.randint(len(POLICY), (b,), device=device, generator=generator)
         applied = torch.rand(2, b, device=device, generator=generator)
         negative = torch.rand(2, b, device=device, generator=generator) < 0.5
-        pair, applied, negative = pair.cpu(), applied.cpu(), negative.cpu()  # which rows there are is asked of the CPU
+        # Which rows there are is asked of the CPU, and told to the device, in one copy each.
+        pair, *drawn = torch.cat([pair[None], applied, negative]).cpu()
+        chosen = [(k, *rest) for k in (0, 1) for rest in rows_of(pair, drawn[k], drawn[2 + k] > 0, k)]
+        places = torch.cat([rows for *_, rows in chosen]).to(device).split([len(rows) for *_, rows in chosen])
         for step in (0, 1):
             done = pictures.clone()
-            for p, operations in enumerate(POLICY):
-                name, probability, level = operations[step]
-                chosen = (pair == p) & (applied[step] < probability)
-                for sign in (1, -1) if name in SIGNED else (1,):
-                    rows = chosen & (negative[step] == (sign < 0)) if name in SIGNED else chosen
-                    if bool(rows.any()):
-                        places = rows.nonzero().squeeze(1).to(device)
-                        done[places] = operate(pictures[places], name, level, sign)
+            for (of, name, level, sign, _), rows in zip(chosen, places, strict=True):
+                if of == step and len(rows):
+                    done[rows] = operate(pictures[rows], name, level, sign)
             pictures = done
         out = ((pictures.to(images.dtype) / 255 - mean) / std).to(images.dtype)
         return out.contiguous(memory_format=torch.channels_last)
+
+
+def rows_of(
+    pair: Tensor, applied: Tensor, negative: Tensor, step: int
+) -> Iterator[tuple[str, int | None, int, Tensor]]:
+    """List the operations of one step of the pairs, each with its level, sign and rows of the batch."""
+    for p, operations in enumerate(POLICY):
+        name, probability, level = operations[step]
+        chosen = (pair == p) & (applied < probability)
+        for sign in (1, -1) if name in SIGNED else (1,):
+            rows = chosen & (negative == (sign < 0)) if name in SIGNED else chosen
+            yield name, level, sign, rows.nonzero().squeeze(1)
 
 
 def operate(pictures: Tensor, name: str, level: int | None, sign: int) -> Tensor:
