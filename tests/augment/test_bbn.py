@@ -40,6 +40,18 @@ def test_logits_and_loss_are_the_papers():
     torch.testing.assert_close(ce(linear(net(images)), targets), wanted, rtol=1e-4, atol=1e-4)
 
 
+def test_the_share_is_not_rounded_by_autocast_and_not_kept():
+    net = BBN(20).eval()
+    assert "share" not in net.state_dict()
+    images = torch.cat([IMAGES, PARTNER[0]], 1)
+    halves = {}
+    for epoch in (0, 1):
+        net.set_epoch(epoch)
+        with torch.autocast("cpu", torch.bfloat16):
+            halves[epoch] = net(images)[:, :64]
+    torch.testing.assert_close(halves[1], 0.9975 * halves[0], rtol=1e-6, atol=0)
+
+
 def test_at_test_both_branches_unscaled_whatever_the_epoch():
     net = BBN(10).eval()
     before = net(IMAGES)

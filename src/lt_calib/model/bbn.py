@@ -53,8 +53,9 @@ class BBN(ResNetCIFAR):
             return torch.cat([self.conventional(shared), self.rebalancing(shared)], dim=1).mean(dim=(2, 3))
         # One pass each, so that batch norm does not mix the two samplers' statistics.
         first, second = (x.contiguous(memory_format=torch.channels_last) for x in images.split(3, dim=1))
-        f_c = self.conventional(self._shared(first)).mean(dim=(2, 3))
-        f_r = self.rebalancing(self._shared(second)).mean(dim=(2, 3))
+        # In float32, where autocast is on too: bfloat16 would round the share to two digits.
+        f_c = self.conventional(self._shared(first)).mean(dim=(2, 3)).float()
+        f_r = self.rebalancing(self._shared(second)).mean(dim=(2, 3)).float()
         return 2 * torch.cat([self.share * f_c, (1 - self.share) * f_r], dim=1)
 
     def _shared(self, images: Tensor) -> Tensor:
