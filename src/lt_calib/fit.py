@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import torch
 from omegaconf import DictConfig
 
 from lt_calib import build
@@ -88,6 +89,7 @@ def fit(
         callbacks = [history, bar, *augment, StopAtNonFinite(), resume, EndWhenTold()]
         trainer = build.build_trainer(cfg, module.max_epochs, callbacks)
         if cfg.trainer.compile:  # in place, so that the parameters keep their names
+            torch._dynamo.config.recompile_limit = 64  # sizes x modes x gradients wanted or not; SAM's twice
             graphs = trainer.strategy.root_device.type == "cuda"
             # An epoch's last batch is of another size: each size is compiled, since graphs are of one.
             module.backbone.compile(mode="reduce-overhead" if graphs else None, dynamic=False)

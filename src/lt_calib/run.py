@@ -78,6 +78,8 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     exit_code = 1
     try:
         build.build_trainer(cfg, 0, [])  # a device or precision that is not there is found before the data are read
+        if cfg.trainer.compile:
+            torch.compiler.reset()  # drops what was compiled for the networks of a sweep's earlier jobs
         torch.manual_seed(cfg.seed)  # for the weights; every other draw has a generator of its own
         data = build.build_data(cfg)
         metrics = instantiate(cfg.metric)

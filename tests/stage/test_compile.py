@@ -16,7 +16,7 @@ def test_compiled_and_eager_agree_on_a_batch():
     torch.manual_seed(0)
     eager = ResNetCIFAR(1).double()  # so that a difference is an error and not rounding
     compiled = copy.deepcopy(eager)
-    compiled.compile()
+    compiled.compile(dynamic=False)
     images = torch.randn(32, 3, 32, 32, dtype=torch.float64)
     for net in (eager, compiled):
         net(images).square().mean().backward()
@@ -37,3 +37,11 @@ def test_a_run_compiles_and_leaves_a_plain_checkpoint(tmp_path, monkeypatch):
     assert calls == [ResNetCIFAR]
     kept = torch.load(tmp_path / "stage1.ckpt", weights_only=True)["backbone"]
     assert list(kept) == list(ResNetCIFAR(1).state_dict())
+
+
+@pytest.mark.slow
+def test_the_second_job_of_a_sweep_is_compiled_too_and_sam(tmp_path, monkeypatch):
+    """Dynamo's own limit is 8 variants of a function, which one job reaches; past it the network would run eagerly."""
+    monkeypatch.setattr(torch._dynamo.config, "fail_on_recompile_limit_hit", True)
+    for name, more in (("a", ["seed=1"]), ("b", ["stage1.sam_rho=0.05"])):
+        run(compose_config(*TINY, "trainer.compile=true", "dataset.val_per_class=5", *more), tmp_path / name)
