@@ -74,6 +74,8 @@ def conf_dir() -> Path:
 def register() -> None:
     """Make the typed top level and the resolvers known to Hydra; may be called again."""
     ConfigStore.instance().store(name="schema", node=Config)
+    # Hydra copies its one store with every source of settings, 137 times for --help, which took three quarters of it.
+    ConfigStore.__deepcopy__ = lambda self, memo: self  # type: ignore[attr-defined]
     OmegaConf.register_new_resolver("recipe", _recipe, replace=True)
     OmegaConf.register_new_resolver("changed", _changed, replace=True)
 
