@@ -69,6 +69,7 @@ def assemble(
             "class_counts": data.class_counts,
             "groups": data.groups,
         },
+        "network": network_of(cfg),
         "stage1": stage("stage1"),
         "stage2": stage("stage2"),
         "calibrated": None,
@@ -80,6 +81,16 @@ def assemble(
             "git": git_commit(),
         },
     }
+
+
+def network_of(cfg: DictConfig) -> dict[str, str]:
+    """Name the backbone and stage 1's classifier, with their settings: ``ResNetCIFAR(blocks=1)``, ``Linear``."""
+
+    def name(node: DictConfig) -> str:
+        settings = ", ".join(f"{k}={v}" for k, v in node.items() if not str(k).startswith("_"))
+        return node._target_.rsplit(".", 1)[-1] + (f"({settings})" if settings else "")
+
+    return {"backbone": name(cfg.model.backbone), "classifier": name(cfg.model.classifier)}
 
 
 def with_intervals(logits: Tensor, targets: Tensor) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 import copy
 import json
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +24,9 @@ RUN = {
         "test": {"acc": 0.5, "ece": 0.1, "nll": 1.5, "acc_head": 0.6, "acc_medium": 0.5, "acc_tail": None},
     },
     "stage2": None,
+    "folder": Path("a"),
+    "file": "results.json",
+    "network": {"backbone": "ResNet32", "classifier": "Linear"},
     "environment": {"device": "cpu", "precision": "32-true"},
 }
 
@@ -31,22 +35,29 @@ def test_mean_and_standard_deviation_over_seeds():
     other = copy.deepcopy(RUN)
     other["seed"], other["stage1"]["test"]["acc"] = 1, 0.52
     cells = table([other, RUN]).splitlines()[2].strip("| ").split(" | ")
-    assert cells[:6] == ["d", "100", "`m`", "30", "1", "51.00 ± 1.41"]
-    assert cells[6:11] == ["10.00 ± 0.00", "1.500 ± 0.000", "60.00 ± 0.00", "50.00 ± 0.00", "-"]
-    assert cells[11:] == ["0, 1", "cpu, 32-true"]
+    assert cells[:7] == ["d", "100", "`m`", "30", "ResNet32 + Linear", "1", "51.00 ± 1.41"]
+    assert cells[7:12] == ["10.00 ± 0.00", "1.500 ± 0.000", "60.00 ± 0.00", "50.00 ± 0.00", "-"]
+    assert cells[12:] == ["0, 1", "cpu, 32-true"]
 
 
 def test_other_schedules_and_held_out_parts_are_not_averaged():
-    longer, held = copy.deepcopy(RUN), copy.deepcopy(RUN)
+    longer, held, larger = (copy.deepcopy(RUN) for _ in range(3))
+    larger["network"]["backbone"] = "ResNet50"
     longer["stage1"]["epochs"] = 200
     held["dataset"]["val_per_class"] = 200
-    assert len(table([RUN, longer, held]).splitlines()) == 2 + 3
+    assert len(table([RUN, longer, held, larger]).splitlines()) == 2 + 4
 
 
-def test_other_settings_under_one_name_and_copies_of_a_run():
+def test_other_settings_under_one_name_and_copies_of_a_run(capsys):
     other = copy.deepcopy(RUN) | {"settings": "abc", "seed": 1}
     assert len(table([RUN, other]).splitlines()) == 2 + 2
-    assert table([RUN, copy.deepcopy(RUN)]) == table([RUN])
+    again = copy.deepcopy(RUN)
+    again["stage1"]["seconds"] = 9.0  # the time it took is none of its numbers
+    assert table([RUN, again]) == table([RUN])
+    assert capsys.readouterr().err == ""
+    again["stage1"]["test"]["acc"] = 0.6
+    assert table([RUN, again]) == table([RUN])
+    assert "are runs of the same settings and seed, with other numbers" in capsys.readouterr().err
     partial = copy.deepcopy(RUN)
     del partial["stage1"]["test"]["nll"]
     assert "| - |" in table([partial])
@@ -64,12 +75,12 @@ def test_unfinished_runs_are_listed_and_not_counted(tmp_path, monkeypatch, capsy
         (tmp_path / name / ".hydra").mkdir(parents=True)
         for folder in (tmp_path / name, tmp_path / name / ".hydra"):
             (folder / "config.yaml").write_text("seed: 0")
-    (tmp_path / "a" / "results.json").write_text(json.dumps(RUN))
+    (tmp_path / "a" / "results.json").write_text(json.dumps(RUN | {"folder": None}))
     (tmp_path / "a" / "other.json").write_text("[1]")
     monkeypatch.setattr("sys.argv", ["report", str(tmp_path), str(tmp_path / "a")])
     main()
     printed = capsys.readouterr().out
-    assert printed.count("`m`") == 1  # once, though named twice
+    assert printed.count("| `m` |") == 1  # once, though named twice
     assert f"not finished: {tmp_path / 'b'}" in printed
     assert "not finished: " + str(tmp_path / "a") not in printed
     with pytest.raises(SystemExit, match="is not there"):

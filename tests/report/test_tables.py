@@ -6,13 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from lt_calib.report.by_factor import by_factor, csv_of, in_groups, latex_of, markdown_of, not_run
+from lt_calib.figure.accuracy_ece import accuracy_against_ece
+from lt_calib.report.by_factor import by_factor, csv_of, in_groups, latex_of, markdown_of
 from lt_calib.report.figures import draw_comparisons
+from lt_calib.report.matrix import matrix
 from lt_calib.report.noise import beyond_noise
 from lt_calib.report.page import page
-from lt_calib.report.published import published, published_rows
+from lt_calib.report.published import PUBLISHED_AS, published, published_rows
 from lt_calib.report.rows import summarise
 from lt_calib.report.table import comma_separated, markdown
+from lt_calib.report.verdict import reproduced
 
 TARGETS = torch.arange(600) % 10
 
@@ -32,6 +35,7 @@ def run(folder: Path, name: str, skill: float, seed: int = 0, noise: int = 0, fa
     }  # fmt: skip
     return {
         "schema": 1, "name": name, "seed": seed, "settings": name, "folder": folder, "file": "results.json",
+        "network": {"backbone": "ResNet32", "classifier": "Linear"},
         "dataset": {
             "name": "cifar10_lt", "imbalance_factor": factor, "val_per_class": 0, "groups": {"head": list(range(10))}
         },
@@ -41,10 +45,13 @@ def run(folder: Path, name: str, skill: float, seed: int = 0, noise: int = 0, fa
 
 
 def test_published_numbers_by_hand():
-    assert published("cutmix_awabs", "cifar10_lt", 100, "stage2") == ("4.4", 81.22, 2.553)
-    assert published("cutmix_las_class_balanced", "cifar10_lt", 100, "stage2") == ("4.4", 81.22, 2.553)
-    assert published("ce", "cifar10_lt", 100, "stage1") == ("4.6", 70.4, None)
-    assert published("ce", "digits_lt", 100, "stage1") is None
+    both = published("cutmix_awabs", "cifar10_lt", 100, "stage2")
+    assert [known[:3] for known in both] == [("4.4", 81.22, 2.553), ("4.6", 82.2, 2.55)]
+    assert both[0][3:6] == (92.133, 79.625, 72.433)
+    assert both[1].note.startswith("Table 4.4 prints")
+    assert published("cutmix_las_class_balanced", "cifar10_lt", 100, "stage2") == both
+    assert published("ce", "cifar10_lt", 100, "stage1")[0][:3] == ("4.6", 70.4, None)
+    assert published("ce", "digits_lt", 100, "stage1") == ()
     assert sum(len(rows) for rows in published_rows().values()) == 153
 
 
@@ -52,20 +59,39 @@ def test_the_published_number_and_the_difference_stand_beside_ours(tmp_path):
     ours = run(tmp_path, "ce", 2.0)
     ours["stage1"]["test"]["acc"] = 0.7
     text = markdown(summarise([ours]))
-    assert "70.40 (-), 4.6 | -0.40 (-)" in text
+    assert "70.40 (-), 4.6; 71.25 (-), DDC README, mean of seeds | -0.40 (-); -1.25 (-) |" in text
     assert "5.00 (floor 1.2, 1.7)" in text
-    ours["stage1"]["epochs"] = 30  # a shorter schedule is not to be held against the published number
-    assert "70.40 (-), 4.6 | - (-)" in markdown(summarise([ours]))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"stage1": {"epochs": 30}},
+        {"stage1": {"epochs": 400}},
+        {"dataset": {"val_per_class": 200}},
+        {"network": {"backbone": "ResNetCIFAR(blocks=1)"}},
+    ],
+)
+def test_what_was_not_trained_as_published_has_no_difference(tmp_path, change):
+    ours = run(tmp_path, "ce", 2.0)
+    for node, settings in change.items():
+        ours[node] |= settings
+    rows = summarise([ours])
+    assert "70.40 (-), 4.6; 71.25 (-), DDC README, mean of seeds | - |" in markdown(rows)
+    assert reproduced(rows) == []
+    (grid, _) = matrix(rows)
+    filled = [line for line in grid.lines if line[3] == "ours" and any(line[4:])]
+    assert len(filled) == ("dataset" in change)  # beside the held-out runs of the campaign
 
 
 def test_a_difference_inside_the_noise_is_not_bold(tmp_path):
     good, bad = run(tmp_path, "good", 3.0), run(tmp_path, "bad", 1.0, noise=1)
     assert beyond_noise([good], [bad], "stage1", "acc")
-    bold = {row.method: row.bold for row in summarise([good, bad])}
+    bold = {row.group.method: row.bold for row in summarise([good, bad])}
     assert bold == {"good": {"acc", "nll"}, "bad": set()}
     assert markdown(summarise([good, bad])).count("**") == 4
     twin = run(tmp_path, "twin", 3.0, noise=2)  # as good, with other errors
-    assert {row.method: row.bold for row in summarise([good, bad, twin])} == {
+    assert {row.group.method: row.bold for row in summarise([good, bad, twin])} == {
         "good": set(), "bad": set(), "twin": set(),
     }  # fmt: skip
     (good["folder"] / "predictions.npz").unlink()
@@ -84,12 +110,15 @@ def test_rows_of_calibrated_stages(tmp_path):
     ours = run(tmp_path, "ce", 2.0)
     calibrated = {"method": "temperature", "test": ours["stage1"]["test"] | {"nll": 0.123}}
     ours["calibrated"] = {"stage1": calibrated}
-    rows = summarise([ours], calibrated=True)
+    rows = summarise([ours])
     assert [row.stage for row in rows] == ["1", "1 + temperature"]
     assert "0.123" in markdown(rows)
-    assert len(summarise([ours])) == 1
     other = run(tmp_path, "ce", 2.0, seed=1)
-    assert len(summarise([ours, other], calibrated=True)) == 1  # not of a part of the seeds
+    assert len(summarise([ours, other])) == 1  # not of a part of the seeds
+    ours["stage1"]["val"] = ours["stage1"]["test"]
+    assert [row.stage for row in summarise([ours], "val")] == ["1"]
+    calibrated["val"] = ours["stage1"]["val"] | {"nll": 0.5}
+    assert summarise([ours], "val")[1].values["nll"] == [0.5]
 
 
 def test_csv_has_one_number_a_cell(tmp_path):
@@ -109,30 +138,47 @@ def test_methods_by_imbalance_factor_in_all_three_formats(tmp_path):
     (grid,) = by_factor(rows)
     assert grid.head == ["method", "epochs", "stage", "", "IF 100", "IF 10"]
     lines = {(line[0], line[3]): line[4:] for line in grid.lines}
-    assert lines["ce", "ours"][0] == "70.00 / 5.00"
-    assert lines["ce", "published"][0] == "70.40 / -"
-    assert lines["ce", "difference"][0] == "-0.40 / -"
+    assert lines["ce", "ours"][0] == "70.00 / 5.00 (1)"
+    assert lines["ce", "published"][0] == "70.40 / - ; 71.25 / -"
+    assert lines["ce", "difference"][0] == "-0.40 / - ; -1.25 / -"
+    assert grid.title.startswith("cifar10_lt, ResNet32 + Linear, 200 epochs of stage 1, on cpu in 32-true: ")
     assert lines["ldam_drw", "ours"][1] == "-"  # nothing was run there
-    assert "| ce | 200 | 1 | ours | 70.00 / 5.00 |" in markdown_of(grid)
+    assert "| ce | 200 | 1 | ours | 70.00 / 5.00 (1) |" in markdown_of(grid)
     assert r"ldam\_drw & 200 & 1 & ours & " in latex_of(grid)
     table = list(csv.reader(io.StringIO(csv_of([grid]))))
     assert table[1:] == [grid.head, *grid.lines]
     assert "head & medium & tail" in latex_of(in_groups(rows))
 
 
-def test_what_is_published_and_not_run_is_listed_with_empty_cells(tmp_path):
-    rows = summarise([run(tmp_path, "ce", 2.0, factor=100)])
-    (grid,) = not_run(rows)
-    assert grid.head == ["method", "stage", "", "IF 200", "IF 100", "IF 50", "IF 10"]
-    lines = {tuple(line[:3]): line[3:] for line in grid.lines}
-    assert lines["ce", "1", "published"] == ["-", "-", "74.80 / -", "86.40 / -"]  # IF 100 has been run
-    assert lines["ce", "1", "ours"] == ["-", "-", "", ""]
-    assert lines["mislas", "2", "ours"][1] == ""
-    assert lines["mislas", "2", "published"][1] == "82.10 / 3.70"
-    assert "| ce | 1 | ours | - | - |  |  |" in markdown_of(grid)
-    short = rows
-    short[0].epochs = "30"
-    assert {tuple(line[:3]): line[3:] for line in not_run(short)[0].lines}["ce", "1", "ours"] == ["-", "", "", ""]
+def test_every_cell_of_the_published_matrix_is_there_and_empty_where_nothing_ran(tmp_path):
+    ours = run(tmp_path, "ce", 2.0, factor=100)
+    ours["stage1"]["test"]["acc"] = 0.7
+    cifar10, cifar100 = matrix(summarise([ours]))
+    assert cifar10.head == ["method", "held out", "stage", "", "IF 200", "IF 100", "IF 50", "IF 10"]
+    lines = {tuple(line[:4]): line[4:] for line in cifar10.lines}
+    assert lines["ce", "0", "1", "ours"] == ["", "70.00 / 5.00 (1)", "", ""]
+    assert lines["ce", "0", "1", "published"] == ["-", "70.40 / - ; 71.25 / -", "74.80 / -", "86.40 / - ; 86.74 / -"]
+    assert lines["mislas", "0", "2", "ours"] == [""] * 4
+    assert lines["crt", "0", "last", "ours"] == [""] * 4  # of which nothing was published here
+    assert lines["ce", "200", "last + temperature", "ours"] == [""] * 4
+    assert lines["balms", "0", "1", "published, no job of the campaign"][1] == "84.90 / -"
+    assert not any(line[3] == "ours" and any(line[4:]) for line in cifar100.lines)
+    shown = {tuple(line[:3]) for line in cifar10.lines} | {tuple(line[:3]) for line in cifar100.lines}
+    published_methods = {PUBLISHED_AS.get(key[0], key[0]) for key in published_rows()}
+    assert {method for method, *_ in shown} >= published_methods - {"ce_balanced"}
+    assert matrix(summarise([ours | {"dataset": ours["dataset"] | {"name": "digits_lt"}}])) == []
+
+
+def test_held_out_runs_fill_their_own_cells_with_and_without_temperature(tmp_path):
+    ours = run(tmp_path, "crt", 2.0)
+    ours["dataset"]["val_per_class"] = 200
+    ours["stage2"] = {"epochs": 10, "test": ours["stage1"]["test"] | {"acc": 0.8}}
+    scaled = {"method": "temperature", "test": ours["stage2"]["test"] | {"ece": 0.02}}
+    ours["calibrated"] = {"stage1": scaled, "stage2": scaled}
+    lines = {tuple(line[:4]): line[4:] for line in matrix(summarise([ours]))[0].lines}
+    assert lines["crt", "200", "last", "ours"][1] == "80.00 / 5.00 (1)"
+    assert lines["crt", "200", "last + temperature", "ours"][1] == "80.00 / 2.00 (1)"
+    assert lines["crt", "0", "last", "ours"][1] == ""
 
 
 def test_one_table_by_factor_holds_both_stages_over_seeds(tmp_path):
@@ -143,18 +189,47 @@ def test_one_table_by_factor_holds_both_stages_over_seeds(tmp_path):
     (grid,) = by_factor(summarise(runs))
     ours = [line for line in grid.lines if line[3] == "ours"]
     assert [line[:3] for line in ours] == [["mislas", "200 + 10", "1"], ["mislas", "200 + 10", "2"]]
-    assert ours[1][4] == "60.00 ± 14.14 / 5.00 ± 0.00"
+    assert ours[1][4] == "60.00 ± 14.14 / 5.00 ± 0.00 (2)"
     assert r"60.00 $\pm$ 14.14" in latex_of(grid)
 
 
 def test_the_page_holds_everything_and_escapes_names(tmp_path):
     runs = [run(tmp_path, "<b>", 2.0), run(tmp_path, "ce", 1.0, noise=1)]
-    paths = draw_comparisons(runs, tmp_path / "figures")
-    assert len(paths) == 4
     rows = summarise(runs)
+    paths = draw_comparisons(rows, tmp_path / "figures")
+    assert len(paths) == 4
     text = page(rows, by_factor(rows), {p.stem: p for p in paths}, [Path("outputs/failed")], "test")
     assert "&lt;b&gt;" in text
     assert "<b>ce" not in text
     assert text.count("data:image/png;base64,") == 4
     assert "outputs/failed" in text
     assert "http" not in text  # nothing is fetched
+
+
+def test_what_may_choose_is_marked_and_drawn_by_its_own_pictures(tmp_path, monkeypatch):
+    """The validation part says the opposite of the test set, and only it is looked at."""
+    good, bad = run(tmp_path, "good", 3.0), run(tmp_path, "bad", 1.0, noise=1)
+    for one, other in ((good, bad), (bad, good)):
+        one["stage1"]["val"] = other["stage1"]["test"]
+    assert all(not row.bold for row in summarise([good, bad], "val"))  # no validation logits: nothing is known
+    arrays = {r["name"]: dict(np.load(r["folder"] / "predictions.npz")) for r in (good, bad)}
+    for one, other in ((good, "bad"), (bad, "good")):
+        more = {"stage1_val_logits": arrays[other]["stage1_test_logits"], "val_targets": TARGETS.numpy()}
+        np.savez(one["folder"] / "predictions.npz", **arrays[one["name"]], **more)
+    rows = summarise([good, bad], "val")
+    assert {row.group.method: row.bold for row in rows} == {"bad": {"acc", "nll"}, "good": set()}
+    drawn: list[dict] = []
+    monkeypatch.setattr(
+        "lt_calib.report.figures.accuracy_against_ece",
+        lambda points, title: (drawn.append(points), accuracy_against_ece(points, title))[1],
+    )
+    paths = draw_comparisons(rows, tmp_path / "figures", "val")
+    assert all("_val_" in path.stem for path in paths)
+    assert drawn[0]["good, stage 1"] == [(bad["stage1"]["test"]["acc"], 0.05)]
+
+
+def test_other_networks_and_schedules_are_drawn_apart(tmp_path):
+    runs = [run(tmp_path, "ce", 2.0, seed) for seed in range(3)]
+    runs[1]["stage1"]["epochs"] = 30
+    runs[2]["network"] = {"backbone": "ResNetCIFAR(blocks=1)", "classifier": "Linear"}
+    assert len(draw_comparisons(summarise(runs), tmp_path / "figures")) == 3

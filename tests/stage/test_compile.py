@@ -44,4 +44,5 @@ def test_the_second_job_of_a_sweep_is_compiled_too_and_sam(tmp_path, monkeypatch
     """Dynamo's own limit is 8 variants of a function, which one job reaches; past it the network would run eagerly."""
     monkeypatch.setattr(torch._dynamo.config, "fail_on_recompile_limit_hit", True)
     for name, more in (("a", ["seed=1"]), ("b", ["stage1.sam_rho=0.05"])):
-        run(compose_config(*TINY, "trainer.compile=true", "dataset.val_per_class=5", *more), tmp_path / name)
+        job = [*TINY, "+experiment=cutmix_awabs", "trainer.compile=true", "dataset.val_per_class=5"]
+        run(compose_config(*job, *more), tmp_path / name)

@@ -7,24 +7,27 @@ import argparse
 import sys
 from pathlib import Path
 
-from lt_calib.report.by_factor import by_factor, csv_of, in_groups, latex_of, markdown_of, not_run
+from lt_calib.report.by_factor import Grid, by_factor, csv_of, in_groups, latex_of, markdown_of
+from lt_calib.report.matrix import matrix
+from lt_calib.report.paired import method_effects, seed_noise, stage_effects
 from lt_calib.report.read import Run, read_runs, unfinished
-from lt_calib.report.rows import summarise
+from lt_calib.report.rows import Row, summarise
 from lt_calib.report.surface import surfaces
 from lt_calib.report.table import comma_separated, markdown
+from lt_calib.report.verdict import best_against_all, reproduced
 
 OF_A_RUN = ("stage1_reliability", "stage2_reliability", "groups")  # figures of each run that the page shows
 MOST_RUNS = 12
 
 
-def write(folder: Path, runs: list[Run], rows: list, open_jobs: list[Path], split: str) -> None:
+def write(folder: Path, runs: list[Run], rows: list[Row], grids: list[Grid], open_jobs: list[Path], split: str) -> None:
     """Write report.md, .csv, .tex and .html, report_by_factor.csv and the figures into ``folder``."""
     from lt_calib.report.figures import draw_comparisons
     from lt_calib.report.page import page
 
     folder.mkdir(parents=True, exist_ok=True)
-    figures = {path.stem: path for path in draw_comparisons(runs, folder / "figures")}
-    shown = [run for run in runs if run["file"] == "results.json"]
+    figures = {path.stem: path for path in draw_comparisons(rows, folder / "figures", split)}
+    shown = [run for run in runs if run["file"] == "results.json"] if split == "test" else []  # theirs are of it
     for run in shown[:MOST_RUNS]:
         data = run["dataset"]
         about = f"{run['name']}, {data['name']}, IF {data['imbalance_factor']:g}, seed {run['seed']}"
@@ -32,7 +35,6 @@ def write(folder: Path, runs: list[Run], rows: list, open_jobs: list[Path], spli
         figures |= {f"{about}: {path.stem} ({run['folder'].name})": path for path in paths if path.exists()}
     if len(shown) > MOST_RUNS:
         print(f"the page shows the own figures of the first {MOST_RUNS} of {len(shown)} runs; its tables have all")
-    grids = by_factor(rows) + (not_run(rows) if split == "test" else []) + surfaces(runs, split)
     texts = {
         "report.md": "\n\n".join([*map(markdown_of, grids), markdown(rows)]) + "\n",
         "report.csv": comma_separated(rows),
@@ -50,7 +52,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m lt_calib.report", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="searched for results.json")
     parser.add_argument("--split", choices=("test", "val"), default="test", help="val: the held-out validation part")
-    parser.add_argument("--calibrated", action="store_true", help="rows of the calibrated stages too (posthoc=...)")
+    parser.add_argument("--reference", metavar="METHOD", help="what every other method's difference is taken from")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write report.md, .csv, .tex, .html and figures there")
     parser.add_argument("--point", type=int, metavar="K", help="draw point K of one run's grid in full")
     args = parser.parse_args()
@@ -67,16 +69,26 @@ def main() -> None:
         return
     runs = read_runs(args.folders)
     open_jobs = unfinished(args.folders)
-    rows = summarise(runs, args.split, args.calibrated)
+    rows = summarise(runs, args.split)
+    grids = by_factor(rows) + stage_effects(rows) + seed_noise(rows)
+    if args.reference:
+        effects = method_effects(rows, args.reference)
+        if not effects:
+            names = ", ".join(sorted({row.group.method for row in rows}))
+            sys.exit(f"--reference {args.reference}: no other method ran beside it; there are: {names}")
+        grids += effects
+    if args.split == "test":
+        grids += reproduced(rows) + best_against_all(rows) + matrix(rows)
+    grids += surfaces(runs, args.split)
     if rows:
-        print(markdown(rows))
+        print("\n\n".join([markdown(rows), *map(markdown_of, grids)]))
     for path in open_jobs:
         print(f"not finished: {path}")
     if not rows:
         sys.exit(f"no finished run with a {args.split} part was found")
     if args.out:
         try:
-            write(args.out, runs, rows, open_jobs, args.split)
+            write(args.out, runs, rows, grids, open_jobs, args.split)
         except OSError as error:
             sys.exit(f"{args.out} cannot be written to: {error}")
 

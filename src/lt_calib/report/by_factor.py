@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lt_calib.report.published import PUBLISHED_AS, Published, published_rows
+from lt_calib.report.published import Published
 from lt_calib.report.rows import METRICS, Row
-from lt_calib.report.table import PUBLISHED_EPOCHS, cell, difference, show
+from lt_calib.report.table import cell, data_of, differences, show
 
 
 @dataclass
@@ -21,19 +21,19 @@ class Grid:
 
 
 def by_factor(rows: Sequence[Row]) -> list[Grid]:
-    """Arrange rows by imbalance factor; one table for each data set, validation part and length of stage 1.
+    """Arrange rows by imbalance factor; one table for each data set, validation part, network and length of stage 1.
 
     Of several results in one cell, from other hardware or settings, all are shown.
     """
-    settings: dict[tuple[str, int, str], list[Row]] = defaultdict(list)
+    settings: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
     for row in rows:
-        settings[row.dataset, row.val_per_class, row.epochs.split(" ")[0]].append(row)
+        settings[data_of(row.group), row.group.network, row.group.epochs.split(" ")[0]].append(row)
     grids = []
-    for setting, mine in settings.items():
-        factors = sorted({r.imbalance_factor for r in mine}, reverse=True)
+    for (data, network, epochs), mine in settings.items():
+        factors = sorted({r.group.imbalance_factor for r in mine}, reverse=True)
         methods: dict[tuple[str, str, str], dict[float, list[Row]]] = defaultdict(lambda: defaultdict(list))
         for r in mine:
-            methods[r.method, r.epochs, r.stage][r.imbalance_factor].append(r)
+            methods[r.group.method, r.group.epochs, r.stage][r.group.imbalance_factor].append(r)
         lines = []
         for about, by in methods.items():
             lines.append([*about, "ours", *(" ; ".join(map(_ours, by[f])) or "-" for f in factors)])
@@ -42,41 +42,19 @@ def by_factor(rows: Sequence[Row]) -> list[Grid]:
                 apart = [" ; ".join(map(_difference, by[f])) or "-" for f in factors]
                 if set("".join(apart)) - set(" -/;"):  # after a shorter schedule there is no difference to tell
                     lines.append([*about, "difference", *apart])
-        dataset, val, epochs = setting
-        title = f"{dataset}, {f'{val} a class held out, ' if val else ''}{epochs} epochs of stage 1: accuracy / ECE"
+        where = ", ".join(sorted({f"{r.group.device} in {r.group.precision}" for r in mine}))
+        title = f"{data}, {network}, {epochs} epochs of stage 1, on {where}: accuracy / ECE (runs)"
         grids.append(Grid(title, ["method", "epochs", "stage", "", *(f"IF {f:g}" for f in factors)], lines))
-    return grids
-
-
-def not_run(rows: Sequence[Row]) -> list[Grid]:
-    """List the published results that no run of the published length stands beside: our cells are empty.
-
-    One table for each data set that the rows have.
-    """
-    full = [r for r in rows if int(r.epochs.split(" ")[0]) >= PUBLISHED_EPOCHS and not r.val_per_class]
-    done = {(PUBLISHED_AS.get(r.method, r.method), r.dataset, r.imbalance_factor, f"stage{r.stage}") for r in full}
-    grids = []
-    for dataset in sorted({r.dataset for r in rows}):
-        missing = {key: found[0] for key, found in published_rows().items() if key[1] == dataset and key not in done}
-        factors = sorted({factor for _, _, factor, _ in missing}, reverse=True)
-        lines = []
-        for method, stage in dict.fromkeys((method, stage) for method, _, _, stage in missing):
-            cells = [missing.get((method, dataset, factor, stage)) for factor in factors]
-            lines.append([method, stage[-1], "ours", *("" if cell else "-" for cell in cells)])
-            lines.append([method, stage[-1], "published", *map(_numbers, cells)])
-        if lines:
-            head = ["method", "stage", "", *(f"IF {f:g}" for f in factors)]
-            grids.append(Grid(f"{dataset}: published, and not run here at its length; accuracy / ECE", head, lines))
     return grids
 
 
 def in_groups(rows: Sequence[Row]) -> Grid:
     """List the rows with every metric, head, medium and tail among them."""
     lines = [
-        [r.dataset, f"{r.imbalance_factor:g}", r.method, r.epochs, r.stage, *(cell(r, m) for m in METRICS)]
+        [data_of(r.group), f"{r.group.imbalance_factor:g}", *r.group[3:6], r.stage, *(cell(r, m) for m in METRICS)]
         for r in rows
     ]
-    return Grid("every metric", ["data", "IF", "method", "epochs", "stage", *METRICS.values()], lines)
+    return Grid("every metric", ["data", "IF", "method", "epochs", "network", "stage", *METRICS.values()], lines)
 
 
 def markdown_of(grid: Grid) -> str:
@@ -108,16 +86,19 @@ def csv_of(grids: Sequence[Grid]) -> str:
 
 
 def _ours(row: Row) -> str:
-    return f"{show(row.values['acc'], True)} / {show(row.values['ece'], True)}"
+    return f"{show(row.values['acc'], True)} / {show(row.values['ece'], True)} ({len(row.runs)})"
 
 
 def _published(rows: Sequence[Row]) -> str:
-    return _numbers(next((r.published for r in rows if r.published), None))
+    known = next((r.published for r in rows if r.published), ())
+    return " ; ".join(map(numbers, known)) or "-"
 
 
-def _numbers(known: Published | None) -> str:
-    return " / ".join(f"{v:.2f}" if v is not None else "-" for v in (known.acc, known.ece)) if known else "-"
+def numbers(known: Published) -> str:
+    """Format a published accuracy / ECE."""
+    return " / ".join(f"{v:.2f}" if v is not None else "-" for v in (known.acc, known.ece))
 
 
 def _difference(row: Row) -> str:
-    return f"{difference(row, 'acc')} / {difference(row, 'ece')}"
+    both = zip(differences(row, "acc"), differences(row, "ece"), strict=True)
+    return " ; ".join(" / ".join(pair) for pair in both) or "-"

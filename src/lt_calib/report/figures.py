@@ -1,8 +1,10 @@
 """Figures that compare runs."""
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -11,49 +13,55 @@ from lt_calib.figure.reliability import reliability_curves
 from lt_calib.figure.risk_coverage import risk_coverage_curves
 from lt_calib.figure.style import save
 from lt_calib.figure.true_class import true_class_histograms
-from lt_calib.report.read import Run, predictions_file
+from lt_calib.report.read import predictions_file
+from lt_calib.report.rows import Row
+from lt_calib.report.table import data_of
 from lt_calib.results import read_predictions
 
 MOST = 8  # models in one figure: as many as there are colours
 
 
-def draw_comparisons(runs: Sequence[Run], folder: Path) -> list[Path]:
-    """Draw accuracy against ECE of all runs of a data set, and the curves of its first runs whose logits are there.
+def draw_comparisons(rows: Sequence[Row], folder: Path, split: str = "test") -> list[Path]:
+    """Draw accuracy against ECE of all runs of one data set, network and length, and the curves of the first of them.
 
     Args:
-        runs: Contents of results.json.
+        rows: Of the table.
         folder: Where the figures go.
+        split: What is drawn.
 
     Returns:
         The paths of the PNGs.
     """
-    by_data: dict[tuple[str, float, int], list[Run]] = defaultdict(list)
-    for run in runs:
-        data = run["dataset"]
-        by_data[data["name"], data["imbalance_factor"], data.get("val_per_class", 0)].append(run)
+    alike: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
+    for row in rows:
+        g = row.group
+        if row.stage in ("1", "2") and None not in row.values["acc"] + row.values["ece"]:
+            alike[data_of(g), g.imbalance_factor, g.network, g.epochs.split(" ")[0]].append(row)
     paths = []
-    for (name, factor, val), group in sorted(by_data.items()):
-        title = f"{name}, IF {factor:g}" + (f", {val} a class held out" if val else "")
-        stem = f"{name}_if{factor:g}" + (f"_val{val}" if val else "")
+    for (data, factor, network, epochs), mine in alike.items():
+        part = "" if split == "test" else ", on that part"
+        title = f"{data}, IF {factor:g}{part}\n{network}, {epochs} epochs of stage 1"
+        stem = re.sub(r"\W+", "_", f"{data}_if{factor:g}_{network}_{epochs}_{split}")
         points: dict[str, list[tuple[float, float]]] = defaultdict(list)
-        for run in group:
-            for stage in (s for s in ("stage1", "stage2") if run[s]):
-                points[f"{run['name']}, stage {stage[-1]}"].append(
-                    (run[stage]["test"]["acc"], run[stage]["test"]["ece"])
-                )
+        for row in mine:
+            values: Any = zip(row.values["acc"], row.values["ece"], strict=True)
+            points[f"{row.group.method}, stage {row.stage}"] += values
         paths.append(save(accuracy_against_ece(points, title), folder / f"{stem}_accuracy_ece")[0])
+        group = list({id(run): run for row in mine for run in row.runs}.values())
         models = {}
         for run in group:
             path = predictions_file(run)
             if path is not None and len(models) < MOST:
                 stages = read_predictions(path)
                 stage = max(stages)  # the last
-                logits, targets = stages[stage]["test"]
+                if split not in stages[stage]:
+                    continue
+                logits, targets = stages[stage][split]
                 label = f"{run['name']}, stage {stage[-1]}, seed {run['seed']}"
                 models[label] = (torch.softmax(logits, dim=1), targets)
         if len(models) > 1:
             left_out = sum(predictions_file(run) is not None for run in group) - len(models)
-            shown = f"{title} (the first {MOST}; {left_out} more)" if left_out else title
+            shown = f"{title} (the first {len(models)}; {left_out} more)" if left_out else title
             for kind, figure in (
                 ("reliability", reliability_curves(models, shown)),
                 ("risk_coverage", risk_coverage_curves(models, shown)),

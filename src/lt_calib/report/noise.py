@@ -12,8 +12,8 @@ from lt_calib.results import read_predictions
 TESTED = ("acc", "nll")  # the ECE has no paired test: it is never printed in bold
 
 
-def beyond_noise(one: Sequence[Run], other: Sequence[Run], stage: str, metric: str) -> bool:
-    """Say whether two methods' runs of the same seeds differ beyond noise (p < 0.05), paired by test picture.
+def beyond_noise(one: Sequence[Run], other: Sequence[Run], stage: str, metric: str, split: str = "test") -> bool:
+    """Say whether two methods' runs of the same seeds differ beyond noise (p < 0.05), paired by picture.
 
     Accuracy of one seed by McNemar's test; otherwise the bootstrap over the pictures of the mean difference of the
     common seeds. Where no logits of a common seed are there, nothing is known, and the answer is no.
@@ -23,11 +23,15 @@ def beyond_noise(one: Sequence[Run], other: Sequence[Run], stage: str, metric: s
         other: Runs of another one.
         stage: ``"stage1"`` or ``"stage2"``.
         metric: ``"acc"`` or ``"nll"``.
+        split: ``"test"`` or ``"val"``.
     """
     first, second = ({run["seed"]: path for run in runs if (path := predictions_file(run))} for runs in (one, other))
     differences, correct = [], None
     for seed in sorted(first.keys() & second.keys()):
-        (a, targets), (b, _) = (read_predictions(found[seed])[stage]["test"] for found in (first, second))
+        one_split, other_split = (read_predictions(found[seed])[stage] for found in (first, second))
+        if split not in one_split or split not in other_split:
+            return False
+        (a, targets), (b, _) = one_split[split], other_split[split]
         scores = [picture_scores(logits, targets)[metric] for logits in (a, b)]
         if len(scores[0]) != len(scores[1]):
             return False

@@ -17,6 +17,10 @@ class Published(NamedTuple):
     source: str
     acc: float | None
     ece: float | None
+    acc_head: float | None
+    acc_medium: float | None
+    acc_tail: float | None
+    note: str
 
 
 @cache
@@ -26,13 +30,13 @@ def published_rows() -> dict[tuple[str, str, float, str], tuple[Published, ...]]
     with (Path(__file__).parent / "published.csv").open(newline="") as stream:
         for row in csv.DictReader(stream):
             key = (row["method"], row["dataset"], float(row["imbalance_factor"]), row["stage"])
-            numbers = (float(row[name]) if row[name] else None for name in ("acc", "ece"))
-            found[key] = (*found.get(key, ()), Published(row["source"], *numbers))
+            numbers = (float(row[name]) if row[name] else None for name in Published._fields[1:-1])
+            found[key] = (*found.get(key, ()), Published(row["source"], *numbers, note=row["note"]))
     return found
 
 
-def published(method: str, dataset: str, imbalance_factor: float, stage: str) -> Published | None:
-    """Look up the first published result of a method's stage; None where there is none.
+def published(method: str, dataset: str, imbalance_factor: float, stage: str) -> tuple[Published, ...]:
+    """Look up all published results of a method's stage.
 
     Args:
         method: An experiment's name.
@@ -41,5 +45,4 @@ def published(method: str, dataset: str, imbalance_factor: float, stage: str) ->
         stage: ``"stage1"`` or ``"stage2"``.
     """
     name = PUBLISHED_AS.get(method, method)
-    rows = published_rows().get((name, dataset, float(imbalance_factor), stage), ())
-    return rows[0] if rows else None
+    return published_rows().get((name, dataset, float(imbalance_factor), stage), ())

@@ -1,10 +1,12 @@
 """Rows of a table: a method's stage, its values over the seeds, and what stands out beyond noise."""
 
+import re
 import statistics
+import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from lt_calib.report.noise import TESTED, beyond_noise
 from lt_calib.report.published import Published, published
@@ -19,77 +21,109 @@ METRICS = {
     "acc_tail": "tail",
 }
 HIGHER_IS_BETTER = {"acc": True, "nll": False}
+PUBLISHED_EPOCHS = ("200", "200 + 0", "200 + 5", "200 + 10")  # 5: of learnable weight scaling
+PUBLISHED_NETWORKS = ("ResNet32", "BBN")  # BBN's is ResNet-32 with its last block twice
 
 
-@dataclass
-class Row:
-    """One method's stage: its values over the seeds, fractions."""
+class Group(NamedTuple):
+    """What runs share that differ in the seed alone."""
 
     dataset: str
     imbalance_factor: float
     val_per_class: int
     method: str
     epochs: str
-    stage: str
+    network: str
     device: str
     precision: str
+    settings: str
+
+    @property
+    def full(self) -> bool:
+        """Whether network and schedule are the published ones."""
+        return self.epochs in PUBLISHED_EPOCHS and re.split(r"\W", self.network)[0] in PUBLISHED_NETWORKS
+
+    @property
+    def as_published(self) -> bool:
+        """Whether the training pictures are too, so that a published number may be held against it."""
+        return self.full and not self.val_per_class
+
+
+@dataclass
+class Row:
+    """One method's stage: its values over the seeds, fractions."""
+
+    group: Group
+    stage: str  # "1", "2", "2 + temperature", ...
     runs: list[Run]
     values: dict[str, list[float | None]]
-    published: Published | None = None
+    published: tuple[Published, ...] = ()
     bold: set[str] = field(default_factory=set)
 
     @property
     def seeds(self) -> str:
         """Seeds, comma-separated."""
-        return ", ".join(str(seed) for seed in sorted(run["seed"] for run in self.runs))
+        return ", ".join(str(run["seed"]) for run in self.runs)
 
     @property
     def setting(self) -> tuple[Any, ...]:
-        """What rows must share to be compared: data, schedule and stage."""
-        return self.dataset, self.imbalance_factor, self.val_per_class, self.epochs, self.stage
+        """What rows must share to be compared: all but the method and its own settings."""
+        return *self.group._replace(method="", settings=""), self.stage
 
 
-def summarise(runs: Sequence[Run], split: str = "test", calibrated: bool = False) -> list[Row]:
-    """Gather runs that differ in the seed alone; a copy of a run counts once.
+def gather(runs: Sequence[Run], split: str = "test") -> dict[Group, list[Run]]:
+    """Gather runs that differ in the seed alone, in the order of their seeds; of several of one seed one counts.
+
+    Args:
+        runs: Contents of results.json.
+        split: A run without it is left out.
+    """
+    groups: dict[Group, dict[int, Run]] = defaultdict(dict)
+    for run in (r for r in runs if split in r["stage1"]):
+        data, two, where = run["dataset"], run["stage2"], run["environment"]
+        epochs = f"{run['stage1']['epochs']}" + (f" + {two['epochs']}" if two else "")
+        network = " + ".join(run["network"].values()) if "network" in run else "-"
+        group = Group(
+            data["name"], data["imbalance_factor"], data.get("val_per_class", 0), run["name"], epochs, network,
+            where["device"], where["precision"], run.get("settings", ""),
+        )  # fmt: skip
+        other = groups[group].get(run["seed"])
+        if other and _numbers(other) != _numbers(run):
+            said = f"{other['folder'] / other['file']} and {run['folder'] / run['file']}"
+            print(f"counted once: {said} are runs of the same settings and seed, with other numbers", file=sys.stderr)
+        if other is None or (run.get("calibrated") and not other.get("calibrated")):
+            groups[group][run["seed"]] = run
+    return {group: [by_seed[seed] for seed in sorted(by_seed)] for group, by_seed in sorted(groups.items())}
+
+
+def _numbers(run: Run) -> list[Any]:
+    return [run[stage].get(split) for stage in ("stage1", "stage2") if run[stage] for split in ("val", "test")]
+
+
+def summarise(runs: Sequence[Run], split: str = "test") -> list[Row]:
+    """Make a row of each stage of each group of runs, and of each calibrated one.
 
     Args:
         runs: Contents of results.json.
         split: ``"test"`` or ``"val"``; a run without that split has no row.
-        calibrated: Whether calibrated stages get rows of their own, on the test set.
     """
-    groups: dict[tuple[Any, ...], list[Run]] = defaultdict(list)
-    for run in (r for r in runs if split in r["stage1"]):
-        data, two, where = run["dataset"], run["stage2"], run["environment"]
-        epochs = f"{run['stage1']['epochs']}" + (f" + {two['epochs']}" if two else "")
-        key = (
-            data["name"], data["imbalance_factor"], data.get("val_per_class", 0), run["name"], epochs, where["device"],
-            where["precision"], run.get("settings", ""),
-        )  # fmt: skip
-        same = [other for other in groups[key] if other["seed"] == run["seed"]]
-        if not any(other["stage1"] == run["stage1"] and other["stage2"] == two for other in same):
-            groups[key].append(run)
     rows = []
-    for (name, factor, val, method, epochs, device, precision, _), group in sorted(groups.items()):
-        about = (name, factor, val, method, epochs)
-        for stage in ("stage1", "stage2"):
-            if group[0][stage] is None:
-                continue
-            found = [(stage[-1], [run[stage][split] for run in group], stage)]
-            with_calibrator = [run for run in group if run.get("calibrated")]
-            if calibrated and split == "test" and len(with_calibrator) == len(group):
-                kinds = {run["calibrated"][stage]["method"] for run in group}
-                if len(kinds) == 1:
-                    tests = [run["calibrated"][stage]["test"] for run in group]
-                    found.append((f"{stage[-1]} + {kinds.pop()}", tests, ""))
-            for label, tests, raw in found:
-                values = {m: [test.get(m) for test in tests] for m in (*METRICS, "ece_floor_mean", "ece_floor_q95")}
-                known = published(method, name, factor, raw) if split == "test" else None
-                rows.append(Row(*about, label, device, precision, group, values, known))
-    mark_bold(rows)
+    for group, mine in gather(runs, split).items():
+        for stage in (s for s in ("stage1", "stage2") if mine[0][s] is not None):
+            known = published(group.method, group.dataset, group.imbalance_factor, stage) if split == "test" else ()
+            found = [(stage[-1], [run[stage][split] for run in mine], known)]
+            calibrated = [run["calibrated"][stage] for run in mine if run.get("calibrated")]
+            kinds = {about["method"] for about in calibrated if split in about}
+            if len(kinds) == 1 and len(calibrated) == len(mine):  # not of a part of the seeds
+                found.append((f"{stage[-1]} + {kinds.pop()}", [about[split] for about in calibrated], ()))
+            for label, measured, theirs in found:
+                values = {m: [one.get(m) for one in measured] for m in (*METRICS, "ece_floor_mean", "ece_floor_q95")}
+                rows.append(Row(group, label, mine, values, theirs))
+    mark_bold(rows, split)
     return rows
 
 
-def mark_bold(rows: Sequence[Row]) -> None:
+def mark_bold(rows: Sequence[Row], split: str) -> None:
     """Mark the best accuracy and NLL of rows of one setting, where the next best differs beyond noise."""
     settings: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
     for row in rows:
@@ -101,7 +135,7 @@ def mark_bold(rows: Sequence[Row]) -> None:
             plain = ranked and ranked[0].stage in ("1", "2")
             if len(ranked) > 1 and plain:
                 stage = f"stage{ranked[0].stage}"
-                if all(beyond_noise(ranked[0].runs, other.runs, stage, metric) for other in ranked[1:]):
+                if all(beyond_noise(ranked[0].runs, other.runs, stage, metric, split) for other in ranked[1:]):
                     ranked[0].bold.add(metric)
 
 

@@ -7,9 +7,8 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from lt_calib.report.rows import METRICS, Row, mean
-
-PUBLISHED_EPOCHS = 200
+from lt_calib.report.published import Published
+from lt_calib.report.rows import METRICS, Group, Row, mean
 
 
 def show(values: Sequence[float | None], percent: bool) -> str:
@@ -31,33 +30,40 @@ def cell(row: Row, metric: str) -> str:
     return text
 
 
-def difference(row: Row, metric: str) -> str:
-    """Format ours minus the published number, in points; ``-`` where there is none or our schedule is shorter."""
-    theirs = getattr(row.published, metric, None)
-    if theirs is None or int(row.epochs.split(" ")[0]) < PUBLISHED_EPOCHS or None in row.values[metric]:
-        return "-"
-    return f"{100 * mean(row.values[metric]) - theirs:+.2f}"
+def differences(row: Row, metric: str) -> list[str]:
+    """Format ours minus each published number, in points; ``-`` where data, schedule or network are others."""
+    if None in row.values[metric] or not row.group.as_published:
+        return []
+    ours = 100 * mean(row.values[metric])
+    theirs = (getattr(known, metric) for known in row.published)
+    return ["-" if number is None else f"{ours - number:+.2f}" for number in theirs]
 
 
-def shown_published(row: Row) -> str:
+def shown_published(known: Published) -> str:
     """Format the published accuracy (ECE) and its source."""
-    if row.published is None:
-        return "-"
-    acc, ece = (f"{v:.2f}" if v is not None else "-" for v in (row.published.acc, row.published.ece))
-    return f"{acc} ({ece}), {row.published.source}"
+    acc, ece = (f"{v:.2f}" if v is not None else "-" for v in (known.acc, known.ece))
+    return f"{acc} ({ece}), {known.source}"
+
+
+def data_of(group: Group) -> str:
+    """Name the data, with what is held out."""
+    return f"{group.dataset}, {group.val_per_class} a class held out" if group.val_per_class else group.dataset
 
 
 COLUMNS: dict[str, Callable[[Row], str]] = {
-    "data": lambda r: f"{r.dataset}, {r.val_per_class} a class held out" if r.val_per_class else r.dataset,
-    "IF": lambda r: f"{r.imbalance_factor:g}",
-    "method": lambda r: r.method,
-    "epochs": lambda r: r.epochs,
+    "data": lambda r: data_of(r.group),
+    "IF": lambda r: f"{r.group.imbalance_factor:g}",
+    "method": lambda r: r.group.method,
+    "epochs": lambda r: r.group.epochs,
+    "network": lambda r: r.group.network,
     "stage": lambda r: r.stage,
     **{label: (lambda r, m=metric: cell(r, m)) for metric, label in METRICS.items()},
-    "published acc (ECE)": shown_published,
-    "difference": lambda r: f"{difference(r, 'acc')} ({difference(r, 'ece')})" if r.published else "-",
+    "published acc (ECE)": lambda r: "; ".join(map(shown_published, r.published)) or "-",
+    "difference": lambda r: (
+        "; ".join(f"{a} ({b})" for a, b in zip(differences(r, "acc"), differences(r, "ece"), strict=True)) or "-"
+    ),
     "seeds": lambda r: r.seeds,
-    "hardware, precision": lambda r: f"{r.device}, {r.precision}",
+    "hardware, precision": lambda r: f"{r.group.device}, {r.group.precision}",
 }
 METRIC_OF = {label: metric for metric, label in METRICS.items()}
 
@@ -87,8 +93,8 @@ def comma_separated(rows: Sequence[Row]) -> str:
     text = io.StringIO()
     metrics = list(rows[0].values) if rows else []
     writer = csv.writer(text, lineterminator="\n")
-    head = ["dataset", "imbalance_factor", "val_per_class", "method", "epochs", "stage", "device", "precision", "n"]
-    theirs = ["published_source", "published_acc_percent", "published_ece_percent"]
+    head = [*Group._fields[:-1], "stage", "n"]
+    theirs = ["published_source", "published_acc_percent", "published_ece_percent"]  # the first; the others: report.md
     writer.writerow([*head, *(f"{m}{part}" for m in metrics for part in ("", "_sd")), *theirs])
     for row in rows:
         numbers: list[Any] = []
@@ -97,6 +103,6 @@ def comma_separated(rows: Sequence[Row]) -> str:
             whole = len(values) == len(row.values[metric]) > 0
             numbers.append(statistics.mean(values) if whole else "")
             numbers.append(statistics.stdev(values) if whole and len(values) > 1 else "")
-        about = [row.dataset, row.imbalance_factor, row.val_per_class, row.method, row.epochs, row.stage, row.device]
-        writer.writerow([*about, row.precision, len(row.runs), *numbers, *(row.published or ("", "", ""))])
+        known = row.published[0][:3] if row.published else ("", "", "")
+        writer.writerow([*row.group[:-1], row.stage, len(row.runs), *numbers, *known])
     return text.getvalue()

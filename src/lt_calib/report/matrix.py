@@ -1,0 +1,66 @@
+"""The published tables as far as they have been run: every cell of the campaign, empty where nothing has been."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from lt_calib.campaign import jobs_of
+from lt_calib.report.by_factor import Grid, numbers
+from lt_calib.report.published import PUBLISHED_AS, published, published_rows
+from lt_calib.report.rows import Row
+from lt_calib.report.table import show
+
+
+def matrix(rows: Sequence[Row], campaign: str = "published") -> list[Grid]:
+    """Lay out a campaign, one table for each of its data sets; none where the rows are of none of them.
+
+    Only runs of the published network and schedule fill a cell. A method's stages are those that were published; where
+    none was, its last. What was published of methods that the campaign does not have stands below.
+
+    Args:
+        rows: On the test set.
+        campaign: A file of conf/campaign.
+    """
+    jobs = [dict(word.lstrip("+").split("=", 1) for word in job.overrides) for job in jobs_of(campaign)]
+    datasets = list(dict.fromkeys(job["dataset"] for job in jobs))
+    if not any(row.group.dataset in datasets for row in rows):
+        return []
+    found: dict[tuple[str, str, int, float], list[Row]] = defaultdict(list)
+    for row in (r for r in rows if r.group.full):
+        g = row.group
+        found[g.dataset, g.method, g.val_per_class, g.imbalance_factor].append(row)
+    grids = []
+    for dataset in datasets:
+        mine = [job for job in jobs if job["dataset"] == dataset]
+        here = [key for key in published_rows() if key[1] == dataset]
+        factors = sorted({float(job["dataset.if"]) for job in mine} | {key[2] for key in here}, reverse=True)
+        kinds = dict.fromkeys((job["experiment"], int(job.get("dataset.val_per_class", 0))) for job in mine)
+        lines = []
+        for method, val in kinds:
+            by = {factor: found[dataset, method, val, factor] for factor in factors}
+            stages = {key[3] for key in here if key[0] == PUBLISHED_AS.get(method, method)} if not val else set()
+            for stage in sorted(stages) or ["last"]:
+                cells = [_ours(by[factor], stage, scaled=False) for factor in factors]
+                lines.append([method, str(val), stage.removeprefix("stage"), "ours", *cells])
+                if stage != "last":
+                    theirs = [published(method, dataset, factor, stage) for factor in factors]
+                    cells = [" ; ".join(map(numbers, known)) or "-" for known in theirs]
+                    lines.append([method, str(val), stage.removeprefix("stage"), "published", *cells])
+            if val:
+                cells = [_ours(by[factor], "last", scaled=True) for factor in factors]
+                lines.append([method, str(val), "last + temperature", "ours", *cells])
+        there = {PUBLISHED_AS.get(method, method) for method, _ in kinds}
+        for method, stage in dict.fromkeys((key[0], key[3]) for key in here if key[0] not in there):
+            theirs = [published(method, dataset, factor, stage) for factor in factors]
+            cells = [" ; ".join(map(numbers, known)) or "-" for known in theirs]
+            lines.append([method, "0", stage.removeprefix("stage"), "published, no job of the campaign", *cells])
+        title = f"{dataset}, the published network and schedule: accuracy / ECE (runs); empty: not run"
+        grids.append(Grid(title, ["method", "held out", "stage", "", *(f"IF {f:g}" for f in factors)], lines))
+    return grids
+
+
+def _ours(rows: Sequence[Row], stage: str, scaled: bool) -> str:
+    plain = [row for row in rows if row.stage in ("1", "2")]
+    last = max((row.stage for row in plain), default="")
+    wanted = last if stage == "last" else stage.removeprefix("stage")
+    mine = [row for row in rows if row.stage == (f"{wanted} + temperature" if scaled else wanted)]
+    return " ; ".join(f"{show(r.values['acc'], True)} / {show(r.values['ece'], True)} ({len(r.runs)})" for r in mine)

@@ -1,0 +1,113 @@
+"""Differences seed by seed: stage 2 minus stage 1, a method minus another, and how far seeds lie apart."""
+
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from lt_calib.report.by_factor import Grid
+from lt_calib.report.rows import Row
+from lt_calib.report.table import data_of
+
+SHOWN = {"acc": "accuracy", "ece": "ECE", "nll": "NLL", "acc_tail": "tail"}
+ABOUT = ("data", "IF", "network", "epochs")
+
+
+def stage_effects(rows: Sequence[Row]) -> list[Grid]:
+    """Subtract stage 1 from stage 2 of the same run, and calibrated from calibrated: mean ± sd (runs)."""
+    by = {(row.group, row.stage): row for row in rows}
+    lines = []
+    for (group, stage), row in by.items():
+        before = by.get((group, f"1{stage[1:]}"))
+        if stage.startswith("2") and before is not None:
+            cells = [changes(before.values[m], row.values[m], m) for m in SHOWN]
+            lines.append([*_about(row), group.method, f"{stage} - {before.stage}", *cells])
+    title = "stage 2 minus stage 1, by run: points (NLL: nats), mean ± sd (runs)"
+    return [Grid(title, [*ABOUT, "method", "stages", *SHOWN.values()], lines)] if lines else []
+
+
+def method_effects(rows: Sequence[Row], reference: str) -> list[Grid]:
+    """Subtract a method from every other, last stage from last stage, seed by seed: mean ± sd (common seeds).
+
+    Both are of the same data, validation part, network, length of stage 1, hardware and precision.
+
+    Args:
+        rows: Of the table.
+        reference: A method's name.
+    """
+    last: dict[Any, str] = {}
+    for row in rows:
+        last[row.group] = max(last.get(row.group, ""), row.stage[0])
+    alike: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
+    for row in (r for r in rows if r.stage[0] == last[r.group]):
+        g = row.group._replace(method="", settings="", epochs=row.group.epochs.split(" ")[0])
+        alike[(*g, row.stage[1:])].append(row)
+    lines = []
+    for mine in alike.values():
+        for base in (r for r in mine if r.group.method == reference):
+            for row in (r for r in mine if r.group.method != reference):
+                lines.append([*_about(row), row.group.method, row.stage, *_by_seed(base, row)])
+    title = f"minus {reference}, by seed: points (NLL: nats), mean ± sd (common seeds)"
+    return [Grid(title, [*ABOUT, "method", "stage", *SHOWN.values()], lines)] if lines else []
+
+
+def _by_seed(base: Row, row: Row) -> list[str]:
+    before, after = ({run["seed"]: i for i, run in enumerate(one.runs)} for one in (base, row))
+    common = [(before[seed], after[seed]) for seed in before if seed in after]
+    return [changes([base.values[m][a] for a, _ in common], [row.values[m][b] for _, b in common], m) for m in SHOWN]
+
+
+def changes(before: Sequence[float | None], after: Sequence[float | None], metric: str) -> str:
+    """Format the mean of after minus before, with its standard deviation (n - 1) and number."""
+    pairs = [(a, b) for a, b in zip(before, after, strict=True) if a is not None and b is not None]
+    if not pairs or len(pairs) < len(before):
+        return "-"
+    scale, digits = (1, 3) if metric == "nll" else (100, 2)
+    values = [scale * (b - a) for a, b in pairs]
+    spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):+.{digits}f}{spread} ({len(values)})"
+
+
+def pooled(rows: Sequence[Row]) -> dict[tuple[Any, ...], dict[str, tuple[float, int]]]:
+    """Pool the variance over seeds of all methods of one setting: metric -> standard deviation, degrees of freedom."""
+    settings: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
+    for row in rows:
+        settings[noise_key(row)].append(row)
+    found: dict[tuple[Any, ...], dict[str, tuple[float, int]]] = {}
+    for key, mine in settings.items():
+        for metric in ("acc", "ece", "nll", "acc_head", "acc_medium", "acc_tail"):
+            several: list[list[float]] = [
+                [v for v in r.values[metric] if v is not None] for r in mine if len(r.runs) > 1
+            ]
+            several = [values for values in several if len(values) > 1]
+            freedom = sum(len(values) - 1 for values in several)
+            if freedom:
+                total = sum((len(values) - 1) * statistics.variance(values) for values in several)
+                found.setdefault(key, {})[metric] = math.sqrt(total / freedom), freedom
+    return found
+
+
+def noise_key(row: Row) -> tuple[Any, ...]:
+    """Name what rows share whose seeds scatter alike: data, network, length of stage 1, stage."""
+    g = row.group
+    return data_of(g), f"{g.imbalance_factor:g}", g.network, g.epochs.split(" ")[0], row.stage
+
+
+def seed_noise(rows: Sequence[Row]) -> list[Grid]:
+    """List the standard deviation between seeds, pooled over the methods of a setting, with its degrees of freedom."""
+    lines = []
+    for key, found in pooled(rows).items():
+        cells = []
+        for metric in SHOWN:
+            sd, freedom = found.get(metric, (math.nan, 0))
+            text = f"{sd:.3f}" if metric == "nll" else f"{100 * sd:.2f}"
+            cells.append(f"{text} ({freedom})" if freedom else "-")
+        lines.append([*key, *cells])
+    title = "standard deviation between seeds, pooled over methods: points (NLL: nats), degrees of freedom in brackets"
+    return [Grid(title, [*ABOUT, "stage", *SHOWN.values()], lines)] if lines else []
+
+
+def _about(row: Row) -> list[str]:
+    g = row.group
+    return [data_of(g), f"{g.imbalance_factor:g}", g.network, g.epochs]

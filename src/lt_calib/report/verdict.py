@@ -1,0 +1,74 @@
+"""Which published results our runs reproduce, and whether ``best`` is above all of them."""
+
+import math
+import statistics
+from collections.abc import Sequence
+
+from lt_calib.report.by_factor import Grid
+from lt_calib.report.paired import noise_key, pooled
+from lt_calib.report.published import published_rows
+from lt_calib.report.rows import Row, mean
+from lt_calib.report.table import data_of, show
+
+COMPARED = {"acc": "accuracy", "ece": "ECE", "acc_head": "head", "acc_medium": "medium", "acc_tail": "tail"}
+
+
+def reproduced(rows: Sequence[Row]) -> list[Grid]:
+    """Hold every published number against our runs of its network, schedule and training pictures.
+
+    A number is within two standard deviations where |ours - published| <= 2 s, with s that of our seeds; and beside it
+    where |ours - published| <= 2 s_p sqrt(1 + 1 / n), with s_p pooled over all methods of the setting, since the
+    published number is of one run and ours a mean of n. With one run, or no pooled s_p, that is open.
+    """
+    noise = pooled(rows)
+    lines = []
+    for row in (r for r in rows if r.group.as_published):
+        for known in row.published:
+            for metric, label in COMPARED.items():
+                theirs, values = getattr(known, metric), row.values[metric]
+                if theirs is None or None in values:
+                    continue
+                n, apart = len(values), mean(values) - theirs / 100
+                s = statistics.stdev(v for v in values if v is not None) if n > 1 else math.nan
+                s_p, _ = noise.get(noise_key(row), {}).get(metric, (math.nan, 0))
+                lines.append([
+                    row.group.dataset, f"{row.group.imbalance_factor:g}", row.group.method, row.stage, label,
+                    f"{theirs:.2f}", known.source, f"{show(values, True)} ({n})", f"{100 * apart:+.2f}",
+                    _within(apart, 2 * s), _within(apart, 2 * s_p * math.sqrt(1 + 1 / n)), known.note or "-",
+                ])  # fmt: skip
+    head = ["data", "IF", "method", "stage", "metric", "published", "source", "ours (runs)", "difference"]
+    title = "published numbers beside ours, percent; within two standard deviations of our seeds, and of pooled ones"
+    return [Grid(title, [*head, "2 sd", "2 sd pooled", "note"], lines)] if lines else []
+
+
+def _within(apart: float, bound: float) -> str:
+    return "open" if math.isnan(bound) else "within" if abs(apart) <= bound else "outside"
+
+
+def best_against_all(rows: Sequence[Row], method: str = "best") -> list[Grid]:
+    """Hold ``best`` against every published result of its data and factor.
+
+    It is above one where its mean accuracy is higher and its mean ECE not above the larger of the published ECE and the
+    95 % quantile of its own noise floor; where no ECE was published only the accuracy decides.
+    """
+    lines = []
+    mine = [r for r in rows if r.group.method == method and r.group.full]
+    for row in (r for r in mine if r.stage[0] == max(o.stage[0] for o in mine if o.group == r.group)):
+        acc, ece, floor = (row.values[m] for m in ("acc", "ece", "ece_floor_q95"))
+        if None in acc + ece + floor:
+            continue
+        for (name, dataset, factor, stage), known in published_rows().items():
+            if (dataset, factor) != (row.group.dataset, row.group.imbalance_factor):
+                continue
+            for one in (k for k in known if k.acc is not None):
+                assert one.acc is not None
+                limit = max(one.ece or 0.0, 100 * mean(floor))
+                calibrated = one.ece is None or 100 * mean(ece) <= limit
+                lines.append([
+                    data_of(row.group), f"{factor:g}", row.stage, f"{name}, stage {stage[-1]}", one.source,
+                    f"{one.acc:.2f}", f"{show(acc, True)} ({len(acc)})",
+                    "-" if one.ece is None else f"{limit:.2f}", show(ece, True),
+                    "above" if 100 * mean(acc) > one.acc and calibrated else "not above",
+                ])  # fmt: skip
+    head = ["data", "IF", "best's stage", "published", "source", "accuracy", "ours (runs)", "ECE allowed", "ours"]
+    return [Grid(f"{method} against every published result, percent", [*head, "verdict"], lines)] if lines else []

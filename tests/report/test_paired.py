@@ -1,0 +1,116 @@
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from lt_calib.report.__main__ import main
+from lt_calib.report.paired import changes, method_effects, pooled, seed_noise, stage_effects
+from lt_calib.report.published import published
+from lt_calib.report.rows import summarise
+from lt_calib.report.verdict import best_against_all, reproduced
+
+
+def one(name, seed, stage1, stage2=None, scaled=None, **more):
+    """A run of the published network and schedule with these accuracies; its ECE is a tenth of the error."""
+
+    def test(acc):
+        ece = (1 - acc) / 10
+        return {
+            "acc": acc, "ece": ece, "nll": 1 - acc, "acc_tail": acc - 0.1, "ece_floor_mean": 0.01,
+            "ece_floor_q95": 0.015,
+        }  # fmt: skip
+
+    calibrated = {f"stage{i}": {"method": "temperature", "test": test(acc)} for i, acc in enumerate(scaled or (), 1)}
+    return {
+        "name": name, "seed": seed, "settings": name, "folder": Path("nowhere"), "file": "a.json",
+        "network": {"backbone": "ResNet32", "classifier": "Linear"},
+        "dataset": {"name": "cifar10_lt", "imbalance_factor": 100, "val_per_class": 0},
+        "stage1": {"epochs": 200, "test": test(stage1)},
+        "stage2": None if stage2 is None else {"epochs": 10, "test": test(stage2)}, "calibrated": calibrated,
+        "environment": {"device": "cpu", "precision": "32-true"}, **more,
+    }  # fmt: skip
+
+
+def test_stage_2_minus_stage_1_is_taken_run_by_run():
+    # 0.50 -> 0.53, 0.60 -> 0.61: +3 and +1, mean 2, sd sqrt(2); the seeds themselves lie 10 apart
+    runs = [one("a", 0, 0.50, 0.53, scaled=(0.5, 0.5)), one("a", 1, 0.60, 0.61, scaled=(0.6, 0.62))]
+    (grid,) = stage_effects(summarise([*runs, one("ce", 0, 0.4)]))
+    assert grid.head[4:] == ["method", "stages", "accuracy", "ECE", "NLL", "tail"]
+    raw, scaled = grid.lines
+    assert raw[4:] == ["a", "2 - 1", "+2.00 ± 1.41 (2)", "-0.20 ± 0.14 (2)", "-0.020 ± 0.014 (2)", "+2.00 ± 1.41 (2)"]
+    assert scaled[5:7] == ["2 + temperature - 1 + temperature", "+1.00 ± 1.41 (2)"]
+    assert stage_effects(summarise([one("ce", 0, 0.4)])) == []
+
+
+def test_a_method_minus_another_over_their_common_seeds():
+    base = [one("base", seed, acc) for seed, acc in ((0, 0.50), (1, 0.60))]
+    other = [one("other", seed, 0.4, acc) for seed, acc in ((1, 0.63), (2, 0.90), (0, 0.52))]
+    shorter = [one("short", 0, 0.9, stage1_epochs=30)]
+    shorter[0]["stage1"]["epochs"] = 30
+    (grid,) = method_effects(summarise([*base, *other, *shorter]), "base")
+    assert [line[4:7] for line in grid.lines] == [["other", "2", "+2.50 ± 0.71 (2)"]]
+    assert method_effects(summarise(base), "base") == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "text"),
+    [
+        ([0.5], [0.6], "+10.00 (1)"), ([0.5, None], [0.6, 0.7], "-"), ([], [], "-"),
+        ([0.5, 0.5], [0.4, 0.4], "-10.00 ± 0.00 (2)"),
+    ],
+)  # fmt: skip
+def test_changes(before, after, text):
+    assert changes(before, after, "acc") == text
+
+
+def test_noise_is_pooled_by_degrees_of_freedom():
+    # variances in points^2: of a (49, 50, 51) 1 with 2, of b (40, 44) 8 with 1: sqrt((2 * 1 + 8) / 3)
+    runs = [one("a", seed, acc) for seed, acc in enumerate((0.49, 0.50, 0.51))]
+    runs += [one("b", seed, acc) for seed, acc in enumerate((0.40, 0.44))] + [one("c", 0, 0.9)]
+    rows = summarise(runs)
+    ((sd, freedom),) = [found["acc"] for found in pooled(rows).values()]
+    assert (100 * sd, freedom) == (pytest.approx((10 / 3) ** 0.5), 3)
+    assert seed_noise(rows)[0].lines[0][:6] == ["cifar10_lt", "100", "ResNet32 + Linear", "200", "1", "1.83 (3)"]
+    assert seed_noise(summarise(runs[-1:])) == []
+
+
+def test_which_published_numbers_are_reproduced():
+    theirs = published("ce", "cifar10_lt", 100, "stage1")
+    assert [known.acc for known in theirs] == [70.4, 71.25]
+    runs = [one("ce", seed, acc) for seed, acc in enumerate((0.68, 0.69, 0.70))]  # mean 69, sd 1: 2 sd reach 71
+    (grid,) = reproduced(summarise(runs))
+    columns = [[line[5], *line[7:11]] for line in grid.lines]
+    # pooled over this method alone: 2 * 1 * sqrt(4 / 3) = 2.31
+    assert columns == [
+        ["70.40", "69.00 ± 1.00 (3)", "-1.40", "within", "within"],
+        ["71.25", "69.00 ± 1.00 (3)", "-2.25", "outside", "within"],
+    ]
+    single = reproduced(summarise(runs[:1]))[0].lines
+    assert [line[9:11] for line in single] == [["open", "open"]] * 2  # nothing is known of one run's spread
+    (mislas,) = reproduced(summarise([one("mislas", 0, 0.5, 0.8), *runs]))
+    assert [line[3:5] for line in mislas.lines if line[2] == "mislas"] == [["2", "accuracy"], ["2", "ECE"]] * 2
+
+
+def test_best_is_above_a_row_only_with_its_calibration():
+    # ECE 0.1 * (1 - 0.83) = 1.7 %; the floor's quantile is 1.5 %
+    (grid,) = best_against_all(summarise([one("best", 0, 0.5, 0.83), one("ce", 0, 0.9)]))
+    by = {(line[3], line[4]): line[5:] for line in grid.lines}
+    assert by["mislas, stage 2", "4.6"] == ["82.10", "83.00 (1)", "3.70", "1.70", "above"]
+    assert by["ce, stage 1", "4.6"] == ["70.40", "83.00 (1)", "-", "1.70", "above"]
+    assert by["cut_thumbnail_awabs, stage 1", "4.5"][-1] == "not above"  # 83.36 %
+    low = best_against_all(summarise([one("best", 0, 0.5, 0.73)]))[0].lines  # ECE 2.7 %
+    (mixup,) = [line for line in low if line[3] == "mixup, stage 1" and line[7] != "-"]
+    assert mixup[5:] == ["72.80", "73.00 (1)", "2.14", "2.70", "not above"]
+    assert best_against_all(summarise([one("ce", 0, 0.9)])) == []
+
+
+def test_a_reference_that_nothing_ran_beside(monkeypatch, tmp_path, capsys):
+    for run in (one("a", 0, 0.5), one("b", 0, 0.6)):
+        (tmp_path / f"{run['name']}.json").write_text(json.dumps(run | {"schema": 1, "folder": ""}))
+    monkeypatch.setattr(sys, "argv", ["report", str(tmp_path), "--reference", "c"])
+    with pytest.raises(SystemExit, match="--reference c: no other method ran beside it; there are: a, b"):
+        main()
+    monkeypatch.setattr(sys, "argv", ["report", str(tmp_path), "--reference", "a"])
+    main()
+    assert "minus a, by seed" in capsys.readouterr().out
