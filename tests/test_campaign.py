@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -17,7 +18,7 @@ NAMES = sorted(path.stem for path in (CONF / "campaign").glob("*.yaml"))
 
 def test_the_published_matrix_is_whole():
     jobs = campaign.jobs_of("published")
-    assert len(jobs) == len({job.file for job in jobs}) == 3 * 2 * 4 * 2 * 19
+    assert len(jobs) == len({job.file for job in jobs}) == 3 * 2 * 4 * 2 * 23
     assert jobs[0].overrides == ("+experiment=cutmix_awabs", "dataset=cifar10_lt", "dataset.if=100", "seed=0")
     assert str(jobs[0].file) == "cifar10_lt_if100/cutmix_awabs_plain_seed0.json"
     held_out = [job for job in jobs if "held_out" in job.file.name]
@@ -45,11 +46,10 @@ def test_every_kind_of_job_composes(name):
 
 
 def test_what_there_is_no_campaign_of(tmp_path, monkeypatch):
-    with pytest.raises(InputError, match="no campaign publishd; there are: best, ingredients, published, short, "):
+    with pytest.raises(InputError, match="no campaign publishd; there are: best, ingredients, published, publ"):
         campaign.jobs_of("publishd")
-    (tmp_path / "campaign").mkdir()
-    (tmp_path / "campaign" / "odd.yaml").write_text("seeds: [0]\n")
-    monkeypatch.setattr(campaign, "conf_dir", lambda: tmp_path)
+    (tmp_path / "odd.yaml").write_text("seeds: [0]\n")
+    monkeypatch.setattr(campaign, "campaigns", lambda: tmp_path)
     with pytest.raises(InputError, match="unknown seeds"):
         campaign.jobs_of("odd")
 
@@ -67,11 +67,11 @@ def test_a_budget_without_a_unit():
 @pytest.fixture
 def small(tmp_path, monkeypatch) -> Path:
     """A campaign of two short jobs and one that fails."""
-    (tmp_path / "conf" / "campaign").mkdir(parents=True)
+    (tmp_path / "conf").mkdir()
     overrides = ["stage1.max_epochs=1", "trainer.accelerator=cpu", "figures=false", "cache=off", *SMALL]
     matrix = {"seed": [0], "dataset": ["digits_lt"], "if": [100, 1000], "experiment": ["ce"], "overrides": overrides}
-    (tmp_path / "conf" / "campaign" / "small.yaml").write_text(json.dumps(matrix))
-    monkeypatch.setattr(campaign, "conf_dir", lambda: tmp_path / "conf")
+    (tmp_path / "conf" / "small.yaml").write_text(json.dumps(matrix))
+    monkeypatch.setattr(campaign, "campaigns", lambda: tmp_path / "conf")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -82,11 +82,14 @@ def test_a_grid_is_kept_beside_the_results_with_its_main_metrics(tmp_path):
     point = {"point": 0, "settings": {"eps_head": 0.1}, "test": values, "test_per_class": {"acc": [0.5]}}
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "results.json").write_text("{}")
+    (tmp_path / "run" / "config.yaml").write_text(
+        "seed: 0\ndataset: {root: somewhere, if: 10}\ntrainer: {compile: true}"
+    )
     (tmp_path / "run" / "grid.json").write_text(json.dumps({"schema": 1, "chosen": 0, "points": [point]}))
     job = campaign.Job(("+experiment=a",), Path("a_plain_seed0.json"))
     campaign.keep(tmp_path / "run" / "results.json", job, "small", tmp_path / "kept" / job.file)
     assert json.loads((tmp_path / "kept" / job.file).read_text()) == {
-        "campaign": {"name": "small", "overrides": ["+experiment=a"]}
+        "campaign": {"name": "small", "overrides": ["+experiment=a"], "settings": {"seed": 0, "dataset.if": 10}}
     }
     kept = json.loads((tmp_path / "kept" / "a_plain_seed0.grid.json").read_text())
     del values["mce"]
@@ -107,6 +110,7 @@ if settings["dataset.if"] == "1000":
     sys.exit(1)
 folder = pathlib.Path(settings["hydra.run.dir"])
 folder.mkdir(parents=True)
+(folder / "config.yaml").write_text("{{stage1: {{max_epochs: 1}}, gone: 1}}")
 (folder / "results.json").write_text(json.dumps({{"schema": 1, "name": "ce", "stage1": {{"epochs": 1}}}}))
 """
 
@@ -143,15 +147,62 @@ def test_what_is_done_stays_done_and_a_failure_is_said(small, monkeypatch, capfd
     assert path.read_bytes() == before
 
     content = json.loads(before)
-    content["campaign"]["overrides"][0] = "+experiment=focal"
-    path.write_text(json.dumps(content))
-    assert "was run with +experiment=focal" in str(main(monkeypatch))
+    for change, said in (
+        ({"campaign": {"settings": content["campaign"]["settings"] | {"stage1.max_epochs": 2}}}, "was 2 and is 1"),
+        ({"campaign": {}}, "holds no results of a campaign"),
+        ({"schema": 0}, "has schema 0"),
+    ):
+        path.write_text(json.dumps(content | change))
+        assert said in str(main(monkeypatch, "--status"))
+    path.write_bytes(before[:100])
+    assert "holds no results of a campaign (JSONDecodeError" in str(main(monkeypatch, "--status"))
+
+
+def test_settings_that_make_other_numbers_belong_into_the_file(monkeypatch, small):
+    assert "stage1.max_epochs=2: here only" in str(main(monkeypatch, "dataset.root=a", "stage1.max_epochs=2"))
+    campaign.refuse_other_extra(
+        ["dataset.root=a", "trainer=gpu", "trainer.compile=true", "cache.root=a", "logger=wandb"]
+    )
+
+
+def test_the_kept_results_are_those_that_their_campaigns_would_give():
+    for folder in (path for path in (CONF.parent / "results").iterdir() if path.name in NAMES):
+        jobs = campaign.jobs_of(folder.name)
+        there = {path.relative_to(folder) for path in folder.rglob("*_seed?.json")}
+        assert there <= {job.file for job in jobs}
+        campaign.left([job for job in jobs if job.file in there], folder)
+
+
+def test_a_job_that_ends_well_within_the_grace_is_kept(small, monkeypatch):
+    """It is told to end while it writes its last file."""
+    script = small / "python"
+    script.write_text(
+        f"#!{sys.executable}\nimport pathlib, signal, sys, time\n"
+        "folder = pathlib.Path(dict(a.split('=', 1) for a in sys.argv[3:])['hydra.run.dir'])\n"
+        "folder.mkdir(parents=True)\n(folder / 'config.yaml').write_text('seed: 0')\n"
+        "def end(*how):\n    (folder / 'results.json').write_text('{\"schema\": 1}')\n    sys.exit(0)\n"
+        "signal.signal(signal.SIGTERM, end)\n(folder / 'ready').touch()\ntime.sleep(60)\n"
+    )
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(script))
+    job, stop, said = campaign.jobs_of("small")[0], threading.Event(), []
+    late = time.monotonic() + 60
+    running = threading.Thread(
+        target=lambda: said.append(campaign.run_job(job, "small", small / "w", small / "r", [], late, stop))
+    )
+    running.start()
+    while not list(small.rglob("ready")):
+        time.sleep(0.05)
+    stop.set()
+    running.join(60)
+    assert said == ["done"]
+    assert (small / "r" / job.file).exists()
 
 
 @pytest.mark.slow
 @pytest.mark.command
 def test_a_budget_ends_a_job_which_goes_on_the_next_time(small, monkeypatch, capfd):
-    path = small / "conf" / "campaign" / "small.yaml"
+    path = small / "conf" / "small.yaml"
     matrix = json.loads(path.read_text()) | {"if": [100]}
     matrix["overrides"][0] = "stage1.max_epochs=60"
     path.write_text(json.dumps(matrix))
@@ -169,9 +220,9 @@ def test_a_campaign_that_is_told_to_end_ends_its_job(small):
     """By a process of its own, since the signal is the process's."""
     code = (
         "import sys; from pathlib import Path; from lt_calib import campaign; "
-        f"campaign.conf_dir = lambda: Path({str(small / 'conf')!r}); campaign.main()"
+        f"campaign.campaigns = lambda: Path({str(small / 'conf')!r}); campaign.main()"
     )
-    path = small / "conf" / "campaign" / "small.yaml"
+    path = small / "conf" / "small.yaml"
     matrix = json.loads(path.read_text())
     matrix["overrides"][0] = "stage1.max_epochs=500"
     path.write_text(json.dumps(matrix))

@@ -18,13 +18,15 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from lt_calib.config import conf_dir
+from lt_calib.config import RESULTS_SCHEMA, conf_dir, flatten, register, without_effect
 from lt_calib.errors import InputError
 
 GRACE = 60.0  # seconds that a job has to end when it is told to
@@ -40,13 +42,18 @@ class Job:
     file: Path  # below results/NAME
 
 
+def campaigns() -> Path:
+    """Return the folder of the campaigns' files."""
+    return conf_dir() / "campaign"
+
+
 def jobs_of(name: str) -> list[Job]:
     """List a campaign's jobs in the order in which they are run.
 
     Raises:
         InputError: there is no such campaign, or a key of it that nothing reads.
     """
-    path = conf_dir() / "campaign" / f"{name}.yaml"
+    path = campaigns() / f"{name}.yaml"
     if not path.is_file():
         there = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml")))
         raise InputError(f"no campaign {name}; there are: {there}")
@@ -75,21 +82,65 @@ def left(jobs: Sequence[Job], results: Path) -> list[Job]:
     """Return the jobs without results, in their order.
 
     Raises:
-        InputError: results there are of other settings than the campaign's.
+        InputError: results there are of other settings than the job's would be now, or cannot be read.
     """
     todo = []
     for job in jobs:
         path = results / job.file
-        if not path.exists():
+        if path.exists():
+            refuse_other_results(job, path)
+        else:
             todo.append(job)
-            continue
-        overrides = json.loads(path.read_text())["campaign"]["overrides"]
-        if overrides != list(job.overrides):
-            raise InputError(
-                f"{path} was run with {' '.join(overrides)}, and the campaign has {' '.join(job.overrides)}: move it "
-                "away to have it run again"
-            )
     return todo
+
+
+def refuse_other_results(job: Job, path: Path) -> None:
+    """Refuse results that this job would not give: a setting of the job, an experiment or a default has changed.
+
+    A setting that only one of the two has is taken for one that came or went with its default; the trainer's may differ
+    between machines.
+    """
+    cure = "move it away to have it run again"
+    try:
+        content = json.loads(path.read_text())
+        schema, kept = content["schema"], content["campaign"]["settings"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} holds no results of a campaign ({error!r}): {cure}") from error
+    if schema != RESULTS_SCHEMA:
+        raise InputError(f"{path} has schema {schema}, and this version writes {RESULTS_SCHEMA}: {cure}")
+    now = settings_of(job.overrides)
+    other = [key for key in sorted(kept.keys() & now.keys()) if kept[key] != now[key]]
+    if other:
+        said = "; ".join(f"{key} was {kept[key]} and is {now[key]}" for key in other)
+        raise InputError(f"{path} was run with other settings ({said}): {cure}")
+
+
+@cache
+def settings_of(overrides: tuple[str, ...]) -> dict[str, Any]:
+    """Compose a job's settings, flat, but for those that change no number and the trainer's."""
+    register()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return settings_in(OmegaConf.to_container(compose("config", list(overrides)), resolve=True))
+
+
+def settings_in(config: Any) -> dict[str, Any]:
+    """Take the settings of a composed configuration, flat, but for those that change no number and the trainer's."""
+    return {k: v for k, v in flatten(config).items() if not (without_effect(k) or k.startswith("trainer."))}
+
+
+def refuse_other_extra(extra: Sequence[str]) -> None:
+    """Refuse what would make other numbers than the campaign's file says."""
+    other = [
+        word
+        for word in extra
+        if not without_effect(key := word.lstrip("+").split("=")[0])
+        and not (key == "trainer" or key.startswith("trainer."))
+    ]
+    if other:
+        raise InputError(
+            f"{' '.join(other)}: here only what makes no other numbers may be set, such as dataset.root and trainer; "
+            "another setting belongs into the campaign's file"
+        )
 
 
 def seconds_of(text: str) -> float:
@@ -126,22 +177,22 @@ def run_job(
     while process.poll() is None and time.monotonic() < end and not stop.is_set():
         with suppress(subprocess.TimeoutExpired):
             process.wait(0.5)
-    if process.poll() is None:
+    told = process.poll() is None
+    if told:
         process.send_signal(signal.SIGTERM)
         try:
             process.wait(GRACE)
         except subprocess.TimeoutExpired:
             process.kill()  # every finished epoch is kept in any case
             process.wait()
-        return "not finished"
     if process.returncode != 0:
-        return "failed"
+        return "not finished" if told else "failed"
     keep(folder / "results.json", job, name, results / job.file)
     return "done"
 
 
 def keep(source: Path, job: Job, name: str, target: Path) -> None:
-    """Copy a job's results.json, with the campaign's name and the job's settings, and its grid's main metrics."""
+    """Copy a job's results.json, with the campaign's name and all settings, and its grid's main metrics."""
     from lt_calib.report.rows import METRICS
     from lt_calib.results import write_json
 
@@ -160,7 +211,9 @@ def keep(source: Path, job: Job, name: str, target: Path) -> None:
             for point in found["points"]
         ]
         write_json(target.with_suffix(".grid.json"), found | {"points": points})
-    write_json(target, content | {"campaign": {"name": name, "overrides": list(job.overrides)}})
+    settings = settings_in(OmegaConf.to_container(OmegaConf.load(source.with_name("config.yaml"))))
+    about = {"name": name, "overrides": list(job.overrides), "settings": settings}
+    write_json(target, content | {"campaign": about})
 
 
 def status(jobs: Sequence[Job], todo: Sequence[Job]) -> Iterator[str]:
@@ -182,12 +235,13 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("outputs/campaign"), help="where the jobs run")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="jobs side by side, on one GPU, say")
     parser.add_argument("--status", action="store_true", help="say what is done, and run nothing")
-    parser.add_argument("extra", nargs="*", metavar="KEY=VALUE", help="what changes no number: dataset.root=DIR")
+    parser.add_argument("extra", nargs="*", metavar="KEY=VALUE", help="dataset.root=DIR, trainer=gpu")
     args = parser.parse_intermixed_args()
     signal.signal(signal.SIGTERM, lambda *how: sys.exit(128 + signal.SIGTERM))
     end = time.monotonic() + args.budget
     results = args.results / args.name
     try:
+        refuse_other_extra(args.extra)
         jobs = jobs_of(args.name)
         todo = left(jobs, results)
     except InputError as error:

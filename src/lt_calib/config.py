@@ -124,11 +124,12 @@ def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def settings_hash(cfg: DictConfig) -> str:
     """Hash all settings of training but the seed: the same for all seeds of one experiment, calibrated or not."""
     flat = flatten(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
-    kept = {k: v for k, v in flat.items() if k != "seed" and not k.startswith("posthoc") and not _without_effect(k)}
+    kept = {k: v for k, v in flat.items() if k != "seed" and not k.startswith("posthoc") and not without_effect(k)}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _without_effect(key: str) -> bool:
+def without_effect(key: str) -> bool:
+    """Tell whether a setting changes no number."""
     return any(key == e or key.startswith(f"{e}.") for e in NO_EFFECT)
 
 
@@ -136,7 +137,7 @@ def differing_keys(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """Name the settings that differ, but for those that change no number."""
     a, b = flatten(old), flatten(new)
     keys = sorted(k for k in a.keys() | b.keys() if a.get(k) != b.get(k))
-    return [k for k in keys if not _without_effect(k)]
+    return [k for k in keys if not without_effect(k)]
 
 
 def refuse_other_settings(folder: Path, cfg: DictConfig) -> None:
