@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from lt_calib import campaign
+from lt_calib.campaign import jobs as campaign
+from lt_calib.campaign import work
+from lt_calib.campaign.__main__ import main as command
+from lt_calib.campaign.__main__ import refuse_other_extra, seconds_of
 from lt_calib.check import check_keys
 from lt_calib.errors import InputError
 from lt_calib.report.read import read_runs
@@ -56,12 +59,12 @@ def test_what_there_is_no_campaign_of(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("text", "seconds"), [("25m", 1500), ("90s", 90), ("0.5h", 1800)])
 def test_budgets(text, seconds):
-    assert campaign.seconds_of(text) == seconds
+    assert seconds_of(text) == seconds
 
 
 def test_a_budget_without_a_unit():
     with pytest.raises(Exception, match="25 must be a number and s, m or h"):
-        campaign.seconds_of("25")
+        seconds_of("25")
 
 
 @pytest.fixture
@@ -87,7 +90,7 @@ def test_a_grid_is_kept_beside_the_results_with_its_main_metrics(tmp_path):
     )
     (tmp_path / "run" / "grid.json").write_text(json.dumps({"schema": 1, "chosen": 0, "points": [point]}))
     job = campaign.Job(("+experiment=a",), Path("a_plain_seed0.json"))
-    campaign.keep(tmp_path / "run" / "results.json", job, "small", tmp_path / "kept" / job.file)
+    work.keep(tmp_path / "run" / "results.json", job, "small", tmp_path / "kept" / job.file)
     assert json.loads((tmp_path / "kept" / job.file).read_text()) == {
         "campaign": {"name": "small", "overrides": ["+experiment=a"], "settings": {"seed": 0, "dataset.if": 10}}
     }
@@ -99,7 +102,7 @@ def test_a_grid_is_kept_beside_the_results_with_its_main_metrics(tmp_path):
 def main(monkeypatch, *arguments: str) -> object:
     monkeypatch.setattr(sys, "argv", ["campaign", "small", *arguments])
     with pytest.raises(SystemExit) as end:
-        campaign.main()
+        command()
     return end.value.code
 
 
@@ -160,9 +163,7 @@ def test_what_is_done_stays_done_and_a_failure_is_said(small, monkeypatch, capfd
 
 def test_settings_that_make_other_numbers_belong_into_the_file(monkeypatch, small):
     assert "stage1.max_epochs=2: here only" in str(main(monkeypatch, "dataset.root=a", "stage1.max_epochs=2"))
-    campaign.refuse_other_extra(
-        ["dataset.root=a", "trainer=gpu", "trainer.compile=true", "cache.root=a", "logger=wandb"]
-    )
+    refuse_other_extra(["dataset.root=a", "trainer=gpu", "trainer.compile=true", "cache.root=a", "logger=wandb"])
 
 
 def test_the_kept_results_are_those_that_their_campaigns_would_give():
@@ -171,6 +172,32 @@ def test_the_kept_results_are_those_that_their_campaigns_would_give():
         there = {path.relative_to(folder) for path in folder.rglob("*_seed?.json")}
         assert there <= {job.file for job in jobs}
         campaign.left([job for job in jobs if job.file in there], folder)
+
+
+def test_jobs_of_one_stage_1_are_not_run_side_by_side():
+    jobs = campaign.jobs_of("published")[:8]
+    stages = [campaign.stage1_of(job) for job in jobs]
+    assert [stages.index(stage) for stage in stages] == [0, 0, 0, 0, 4, 5, 5, 5]  # CutMix; Balanced Softmax; ce
+    running: list[str] = []
+    together: list[int] = []
+    lock = threading.Lock()
+
+    def run(job: campaign.Job) -> str:
+        with lock:
+            assert campaign.stage1_of(job) not in running
+            running.append(campaign.stage1_of(job))
+            together.append(len(running))
+        time.sleep(0.05)
+        with lock:
+            running.remove(campaign.stage1_of(job))
+        return "done"
+
+    assert work.run_all(jobs, run, 4, threading.Event()) == dict.fromkeys(jobs, "done")
+    assert max(together) == 3
+    together.clear()
+    order: list[campaign.Job] = []
+    work.run_all(jobs, lambda job: (order.append(job), "done")[1], 1, threading.Event())
+    assert order == jobs
 
 
 def test_a_job_that_ends_well_within_the_grace_is_kept(small, monkeypatch):
@@ -188,7 +215,7 @@ def test_a_job_that_ends_well_within_the_grace_is_kept(small, monkeypatch):
     job, stop, said = campaign.jobs_of("small")[0], threading.Event(), []
     late = time.monotonic() + 60
     running = threading.Thread(
-        target=lambda: said.append(campaign.run_job(job, "small", small / "w", small / "r", [], late, stop))
+        target=lambda: said.append(work.run_job(job, "small", small / "w", small / "r", [], late, stop))
     )
     running.start()
     while not list(small.rglob("ready")):
@@ -219,8 +246,8 @@ def test_a_budget_ends_a_job_which_goes_on_the_next_time(small, monkeypatch, cap
 def test_a_campaign_that_is_told_to_end_ends_its_job(small):
     """By a process of its own, since the signal is the process's."""
     code = (
-        "import sys; from pathlib import Path; from lt_calib import campaign; "
-        f"campaign.campaigns = lambda: Path({str(small / 'conf')!r}); campaign.main()"
+        "from pathlib import Path; from lt_calib.campaign import jobs, __main__ as command; "
+        f"jobs.campaigns = lambda: Path({str(small / 'conf')!r}); command.main()"
     )
     path = small / "conf" / "small.yaml"
     matrix = json.loads(path.read_text())

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-from lt_calib.campaign import jobs_of
+from lt_calib.campaign.jobs import jobs_of
 from lt_calib.report.by_factor import Grid, numbers
 from lt_calib.report.published import PUBLISHED_AS, published, published_rows
 from lt_calib.report.rows import Row

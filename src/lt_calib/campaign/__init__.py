@@ -1,0 +1,1 @@
+"""A matrix of jobs, run as time allows: ``python -m lt_calib.campaign NAME --budget 25m``."""

@@ -1,0 +1,95 @@
+"""``python -m lt_calib.campaign NAME --budget 25m``: run what of a matrix of jobs is not done yet, as time allows.
+
+A campaign is a file of conf/campaign. Each finished job leaves its results.json, and the numbers of its grid if it has
+one, below results/NAME; what is there is done. A job that the budget ends goes on from its last finished epoch the
+next time.
+"""
+
+import argparse
+import re
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from lt_calib.campaign.jobs import Job, jobs_of, left
+from lt_calib.campaign.work import run_all, run_job
+from lt_calib.config import without_effect
+from lt_calib.errors import InputError
+
+UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+def seconds_of(text: str) -> float:
+    """Read ``25m``, ``90s`` or ``8h``."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text} must be a number and s, m or h, such as 25m")
+    return float(found[1]) * UNITS[found[2]]
+
+
+def refuse_other_extra(extra: Sequence[str]) -> None:
+    """Refuse what would make other numbers than the campaign's file says."""
+    other = [
+        word
+        for word in extra
+        if not without_effect(key := word.lstrip("+").split("=")[0])
+        and not (key == "trainer" or key.startswith("trainer."))
+    ]
+    if other:
+        raise InputError(
+            f"{' '.join(other)}: here only what makes no other numbers may be set, such as dataset.root and trainer; "
+            "another setting belongs into the campaign's file"
+        )
+
+
+def status(jobs: Sequence[Job], todo: Sequence[Job]) -> Iterator[str]:
+    """Say for each data set and imbalance factor which jobs are done: experiment, variant, number of seeds."""
+    for folder in dict.fromkeys(job.file.parent for job in jobs):
+        names = {job: job.file.stem.rpartition("_seed")[0] for job in jobs if job.file.parent == folder}
+        of = Counter(names.values())
+        done = of - Counter(names[job] for job in todo if job in names)
+        yield f"{folder}: {done.total()} of {of.total()}"
+        yield from (f"  {name}: {done[name]} of {of[name]}" for name in of if done[name])
+
+
+def main() -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(prog="python -m lt_calib.campaign", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("name", help="a file of conf/campaign")
+    parser.add_argument("--budget", type=seconds_of, default=float("inf"), metavar="TIME", help="25m, 90s or 8h")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="where finished jobs' results.json go")
+    parser.add_argument("--work", type=Path, default=Path("outputs/campaign"), help="where the jobs run")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="jobs side by side, on one GPU, say")
+    parser.add_argument("--status", action="store_true", help="say what is done, and run nothing")
+    parser.add_argument("extra", nargs="*", metavar="KEY=VALUE", help="dataset.root=DIR, trainer=gpu")
+    args = parser.parse_intermixed_args()
+    signal.signal(signal.SIGTERM, lambda *how: sys.exit(128 + signal.SIGTERM))
+    end = time.monotonic() + args.budget
+    results = args.results / args.name
+    try:
+        refuse_other_extra(args.extra)
+        jobs = jobs_of(args.name)
+        todo = left(jobs, results)
+    except InputError as error:
+        sys.exit(str(error))
+    if args.status:
+        print("\n".join(status(jobs, todo)))
+        return
+    stop = threading.Event()
+    run = partial(run_job, name=args.name, work=args.work, results=results, extra=args.extra, end=end, stop=stop)
+    said = run_all(todo, run, max(1, args.jobs), stop)
+    for word in ("failed", "not finished"):
+        these = [job for job in todo if said[job] == word]
+        print(f"{len(these)} {word}" + "".join(f"\n  {job.file}" for job in these[: 10 if word == "failed" else 1]))
+    done = len(jobs) - sum(word != "done" for word in said.values())
+    print(f"{done} of {len(jobs)} done; python -m lt_calib.report {results}")
+    sys.exit(1 if "failed" in said.values() else 0)
+
+
+if __name__ == "__main__":
+    main()

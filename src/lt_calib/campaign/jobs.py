@@ -1,0 +1,117 @@
+"""The jobs of a campaign, a file of conf/campaign, and which of them have results."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from lt_calib.config import RESULTS_SCHEMA, conf_dir, flatten, register, without_effect
+from lt_calib.errors import InputError
+
+KEYS = {"seed", "if", "dataset", "experiment", "variant", "val_per_class", "overrides"}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One command, and where its results.json goes."""
+
+    overrides: tuple[str, ...]
+    file: Path  # below results/NAME
+
+
+def campaigns() -> Path:
+    """Return the folder of the campaigns' files."""
+    return conf_dir() / "campaign"
+
+
+def jobs_of(name: str) -> list[Job]:
+    """List a campaign's jobs in the order in which they are run.
+
+    Raises:
+        InputError: there is no such campaign, or a key of it that nothing reads.
+    """
+    path = campaigns() / f"{name}.yaml"
+    if not path.is_file():
+        there = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml")))
+        raise InputError(f"no campaign {name}; there are: {there}")
+    matrix: Any = OmegaConf.to_container(OmegaConf.load(path))
+    unknown = sorted(set(matrix) - KEYS)
+    if unknown:
+        raise InputError(f"{path}: unknown {', '.join(unknown)}; there are: {', '.join(sorted(KEYS))}")
+    variants = matrix.get("variant", {"plain": []})
+    jobs = []
+    axes = (matrix["seed"], variants.items(), matrix["if"], matrix["dataset"], matrix["experiment"])
+    for seed, (variant, changes), factor, dataset, experiment in product(*axes):
+        facts = {"val_per_class": matrix.get("val_per_class", {}).get(dataset), "experiment": experiment}
+        overrides = [
+            f"+experiment={experiment}",
+            f"dataset={dataset}",
+            f"dataset.if={factor}",
+            f"seed={seed}",
+            *(change.format(**facts) for change in [*matrix.get("overrides", []), *changes]),
+        ]
+        file = Path(f"{dataset}_if{factor}") / f"{experiment}_{variant}_seed{seed}.json"
+        jobs.append(Job(tuple(overrides), file))
+    return jobs
+
+
+def left(jobs: Sequence[Job], results: Path) -> list[Job]:
+    """Return the jobs without results, in their order.
+
+    Raises:
+        InputError: results there are of other settings than the job's would be now, or cannot be read.
+    """
+    todo = []
+    for job in jobs:
+        path = results / job.file
+        if path.exists():
+            refuse_other_results(job, path)
+        else:
+            todo.append(job)
+    return todo
+
+
+def refuse_other_results(job: Job, path: Path) -> None:
+    """Refuse results that this job would not give: a setting of the job, an experiment or a default has changed.
+
+    A setting that only one of the two has is taken for one that came or went with its default; the trainer's may differ
+    between machines.
+    """
+    cure = "move it away to have it run again"
+    try:
+        content = json.loads(path.read_text())
+        schema, kept = content["schema"], content["campaign"]["settings"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} holds no results of a campaign ({error!r}): {cure}") from error
+    if schema != RESULTS_SCHEMA:
+        raise InputError(f"{path} has schema {schema}, and this version writes {RESULTS_SCHEMA}: {cure}")
+    now = settings_of(job.overrides)
+    other = [key for key in sorted(kept.keys() & now.keys()) if kept[key] != now[key]]
+    if other:
+        said = "; ".join(f"{key} was {kept[key]} and is {now[key]}" for key in other)
+        raise InputError(f"{path} was run with other settings ({said}): {cure}")
+
+
+@cache
+def settings_of(overrides: tuple[str, ...]) -> dict[str, Any]:
+    """Compose a job's settings, flat, but for those that change no number and the trainer's."""
+    register()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return settings_in(OmegaConf.to_container(compose("config", list(overrides)), resolve=True))
+
+
+def settings_in(config: Any) -> dict[str, Any]:
+    """Take the settings of a composed configuration, flat, but for those that change no number and the trainer's."""
+    return {k: v for k, v in flatten(config).items() if not (without_effect(k) or k.startswith("trainer."))}
+
+
+def stage1_of(job: Job) -> str:
+    """Name what decides a job's stage 1."""
+    parts = ("seed", "dataset", "resample", "model", "augment", "stage1")
+    return json.dumps({k: v for k, v in settings_of(job.overrides).items() if k.split(".")[0] in parts}, sort_keys=True)

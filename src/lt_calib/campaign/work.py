@@ -1,0 +1,127 @@
+"""Run the jobs that are left, and keep what they leave."""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from lt_calib.campaign.jobs import Job, settings_in, stage1_of
+
+GRACE = 60.0  # seconds that a job has to end when it is told to
+
+
+def run_job(
+    job: Job, name: str, work: Path, results: Path, extra: Sequence[str], end: float, stop: threading.Event
+) -> str:
+    """Run one job until it is finished or the time is over.
+
+    Args:
+        job: What is run.
+        name: The campaign's.
+        work: Where its folder is.
+        results: Where its results.json goes.
+        extra: Further settings, that change no number.
+        end: On the monotonic clock, seconds.
+        stop: Set where the time is over for another reason.
+
+    Returns:
+        ``"done"``, ``"not finished"`` or ``"failed"``.
+    """
+    folder = work / name / job.file.with_suffix("")
+    command = [sys.executable, "-m", "lt_calib.run", *job.overrides, *extra, f"hydra.run.dir={folder}"]
+    if time.monotonic() >= end or stop.is_set():
+        return "not finished"
+    print(f"{job.file}: {' '.join(job.overrides)}", flush=True)
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    while process.poll() is None and time.monotonic() < end and not stop.is_set():
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(0.5)
+    told = process.poll() is None
+    if told:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            process.kill()  # every finished epoch is kept in any case
+            process.wait()
+    if process.returncode != 0:
+        return "not finished" if told else "failed"
+    keep(folder / "results.json", job, name, results / job.file)
+    return "done"
+
+
+def run_all(todo: Sequence[Job], run: Callable[[Job], str], workers: int, stop: threading.Event) -> dict[Job, str]:
+    """Run jobs in their order, several side by side; those of one stage 1 one after another, since one trains it.
+
+    Args:
+        todo: What is run.
+        run: Runs one, and says how it ended.
+        workers: >= 1.
+        stop: Set where this process is told to end, so that what runs ends too.
+
+    Returns:
+        What each said.
+    """
+    waiting, busy, said = list(todo), set[str](), dict[Job, str]()
+    free = threading.Condition()
+
+    def take() -> Job | None:
+        with free:
+            while waiting:
+                job = next((job for job in waiting if workers == 1 or stage1_of(job) not in busy), None)
+                if job is not None:
+                    waiting.remove(job)
+                    busy.update([stage1_of(job)] if workers > 1 else [])
+                    return job
+                free.wait()
+            return None
+
+    def work() -> None:
+        while (job := take()) is not None:
+            try:
+                said[job] = run(job)
+            finally:
+                with free:
+                    busy.difference_update([stage1_of(job)] if workers > 1 else [])
+                    free.notify_all()
+
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for future in [pool.submit(work) for _ in range(workers)]:
+                future.result()
+        finally:
+            stop.set()
+    return said
+
+
+def keep(source: Path, job: Job, name: str, target: Path) -> None:
+    """Copy a job's results.json, with the campaign's name and all settings, and its grid's main metrics."""
+    from lt_calib.report.rows import METRICS
+    from lt_calib.results import write_json
+
+    content = json.loads(source.read_text())
+    target.parent.mkdir(parents=True, exist_ok=True)
+    grid = source.with_name("grid.json")
+    if grid.exists():
+        found = json.loads(grid.read_text())
+        points = [
+            {key: point[key] for key in ("settings", "diverged") if key in point}
+            | {
+                split: {metric: point[split][metric] for metric in METRICS}
+                for split in ("val", "test")
+                if split in point
+            }
+            for point in found["points"]
+        ]
+        write_json(target.with_suffix(".grid.json"), found | {"points": points})
+    settings = settings_in(OmegaConf.to_container(OmegaConf.load(source.with_name("config.yaml"))))
+    about = {"name": name, "overrides": list(job.overrides), "settings": settings}
+    write_json(target, content | {"campaign": about})
