@@ -3,9 +3,11 @@ import shutil
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
-from lt_calib.calibrate import calibrate_folder, load_calibrator
+from lt_calib.calibrate import calibrate_folder, cross_fitted, load_calibrator
 from lt_calib.errors import InputError
+from lt_calib.posthoc.vector import Vector
 from lt_calib.predictor import load_run
 from lt_calib.results import read_predictions, write_predictions
 from lt_calib.run import run
@@ -53,8 +55,31 @@ def test_the_test_set_decides_nothing(folder, monkeypatch):
     monkeypatch.setattr(Calibrator, "fit", lambda self, z, t: (seen.append(z), fit(self, z, t))[1])
     calibrate_folder(folder, ["posthoc=temperature"])
     predictions = read_predictions(folder / "predictions.npz")
-    wanted = [predictions[stage]["val"][0] for stage in ("stage1", "stage2")]
-    assert all(torch.equal(a, b) for a, b in zip(seen, wanted, strict=True))
+    for stage in (0, 1):
+        whole, *folds = seen[6 * stage : 6 * stage + 6]
+        logits, targets = predictions[f"stage{stage + 1}"]["val"]
+        assert torch.equal(whole, logits)
+        held = [{tuple(row) for row in logits.tolist()} - {tuple(row) for row in fold.tolist()} for fold in folds]
+        assert [len(rows) for rows in held] == [len(targets) // 5] * 5
+        assert set.union(*held) == {tuple(row) for row in logits.tolist()}
+
+
+def test_what_was_fitted_to_a_picture_does_not_judge_it():
+    """The slow twin, by hand; fitted to all of them, an over-fitted calibrator would look better than it is."""
+    draws = torch.Generator().manual_seed(0)
+    targets = torch.arange(60) % 10  # six of each class, in turn
+    logits = 2 * torch.randn(60, 10, generator=draws)
+    node = OmegaConf.create({"_target_": "lt_calib.posthoc.vector.Vector", "_partial_": True})
+    out = cross_fitted(node, logits, targets)
+    assert out is not None
+    for fold in range(5):
+        held = torch.arange(60) // 10 % 5 == fold
+        alone = Vector(10).fit(logits[~held], targets[~held])(logits[held])
+        torch.testing.assert_close(out[held].exp(), alone.double())
+    own = Vector(10).fit(logits, targets)(logits).log()
+    nll = torch.nn.functional.nll_loss
+    assert float(nll(out, targets)) > float(nll(own, targets)) + 0.1
+    assert cross_fitted(node, logits[:10], targets[:10]) is None
 
 
 def test_a_run_without_a_validation_part_is_refused(composed, tmp_path):

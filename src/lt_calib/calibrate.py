@@ -13,6 +13,7 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import CompactHydraException, HydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
 
 from lt_calib.check import check_keys, check_targets
 from lt_calib.checkpoint import read_checkpoint, write_atomically
@@ -24,12 +25,16 @@ from lt_calib.results import Metrics, Splits, read_predictions, read_results, wi
 
 USAGE = "usage: python -m lt_calib.calibrate RUN_FOLDER posthoc=temperature|vector|class_temperature|isotonic|none"
 CALIBRATORS = "calibrators.ckpt"
+FOLDS = 5
 
 
 def calibrate(
     node: DictConfig, predictions: Mapping[str, Splits], groups: Mapping[str, list[int]], metrics: Metrics
 ) -> tuple[dict[str, Any], dict[str, Calibrator]]:
     """Fit one calibrator for each stage to its validation logits, and measure it on the test set.
+
+    On the validation part it is measured by cross-fitting: each fold by a calibrator that was fitted to the others, so
+    that this part may choose among calibrators.
 
     Args:
         node: The setting ``posthoc``.
@@ -38,7 +43,8 @@ def calibrate(
         metrics: Name -> function.
 
     Returns:
-        Stage -> ``{"method", "parameters", "test", ...}``, and stage -> calibrator.
+        Stage -> ``{"method", "parameters", "test", "val", ...}``, and stage -> calibrator; ``"val"`` is missing where
+        a class has a single validation picture.
 
     Raises:
         InputError: no validation part is there to fit to.
@@ -48,15 +54,48 @@ def calibrate(
         refuse_without_validation("val" in splits)
         calibrator = instantiate(node)(splits["val"][0].shape[1]).fit(*splits["val"])
         logits, targets = splits["test"]
-        log_probs = calibrator(logits).double().clamp(min=torch.finfo(torch.float64).tiny).log()
+        log_probs = _log_probs(calibrator, logits)
         found[stage] = {
             "method": node._target_.rsplit(".", 2)[-2],
             "parameters": calibrator.settings(),
             "test": evaluate(log_probs, targets, groups, metrics),
             **with_intervals(log_probs, targets),
         }
+        crossed = cross_fitted(node, *splits["val"])
+        if crossed is not None:
+            found[stage]["val"] = evaluate(crossed, splits["val"][1], groups, metrics)
         calibrators[stage] = calibrator
     return found, calibrators
+
+
+def cross_fitted(node: DictConfig, logits: Tensor, targets: Tensor) -> Tensor | None:
+    """Calibrate each fold by what was fitted to the others; fold i has every class's pictures i, i + F, i + 2 F, ...
+
+    Args:
+        node: The setting ``posthoc``.
+        logits: (N, K) float32.
+        targets: (N,) int64.
+
+    Returns:
+        Logarithms of the probabilities, (N, K) float64; None where a class has less than two pictures.
+    """
+    counts = torch.bincount(targets, minlength=logits.shape[1])
+    folds = min(FOLDS, int(counts.min()))
+    if folds < 2:
+        return None
+    place = torch.zeros_like(targets)
+    for c in range(len(counts)):
+        place[targets == c] = torch.arange(int(counts[c])) % folds
+    out = torch.zeros(logits.shape, dtype=torch.float64)
+    for fold in range(folds):
+        held = place == fold
+        calibrator = instantiate(node)(logits.shape[1]).fit(logits[~held], targets[~held])
+        out[held] = _log_probs(calibrator, logits[held])
+    return out
+
+
+def _log_probs(calibrator: Calibrator, logits: Tensor) -> Tensor:
+    return calibrator(logits).double().clamp(min=torch.finfo(torch.float64).tiny).log()
 
 
 def refuse_without_validation(held_out: bool) -> None:

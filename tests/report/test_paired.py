@@ -50,6 +50,10 @@ def test_a_method_minus_another_over_their_common_seeds():
     shorter[0]["stage1"]["epochs"] = 30
     (grid,) = method_effects(summarise([*base, *other, *shorter]), "base")
     assert [line[4:7] for line in grid.lines] == [["other", "2", "+2.50 ± 0.71 (2)"]]
+    scaled, vector = (one(name, 0, 0.5, scaled=(acc,)) for name, acc in (("base", 0.5), ("vector", 0.6)))
+    vector["calibrated"]["stage1"]["method"] = "vector"
+    (grid,) = method_effects(summarise([scaled, vector]), "base")
+    assert [line[4:7] for line in grid.lines] == [["vector", "1", "+0.00 (1)"], ["vector", "1 + vector", "+10.00 (1)"]]
     assert method_effects(summarise(base), "base") == []
 
 

@@ -42,7 +42,7 @@ def method_effects(rows: Sequence[Row], reference: str) -> list[Grid]:
     alike: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
     for row in (r for r in rows if r.stage[0] == last[r.group]):
         g = row.group._replace(method="", settings="", epochs=row.group.epochs.split(" ")[0])
-        alike[(*g, row.stage[1:])].append(row)
+        alike[(*g, len(row.stage) > 1)].append(row)  # calibrated, by whatever, beside calibrated
     lines = []
     for mine in alike.values():
         for base in (r for r in mine if r.group.method == reference):
