@@ -1,13 +1,18 @@
-"""What choosing the epoch on the test set would add: ``python -m benchmarks.best_epoch +experiment=ce dataset=...``.
+"""What choosing the epoch on the test set would add.
+
+``python -m benchmarks.best_epoch --seeds 0,1,2 [--out FILE.json] +experiment=ce dataset=...``
 
 The package never looks at the test set before the end. This script does, after every epoch, to say how much a number is
 worth that was chosen so: the accuracy of the best epoch beside that of the last one.
 """
 
+import argparse
 import csv
-import sys
+import json
+import statistics
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
@@ -15,13 +20,29 @@ from omegaconf import DictConfig
 from lt_calib import build
 from lt_calib.config import conf_dir, register
 from lt_calib.dataset.datamodule import LongTailedDataModule
+from lt_calib.results import network_of, write_json
 from lt_calib.run import run
 
 # The cache would keep the histories for others.
 WATCHED = ["trainer.eval_every=1", "cache=off", "figures=false", "dataset.val_per_class=0", "posthoc=none"]
+METRICS = ("acc", "ece")
 
 
-def watched_run(overrides: list[str], folder: Path) -> list[dict[str, str]]:
+def composed(overrides: list[str]) -> DictConfig:
+    """Compose the experiment, watched.
+
+    Raises:
+        SystemExit: its stage 2 is fitted to the validation part, in whose place the test set would be.
+    """
+    register()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        cfg = compose("config", [*overrides, *WATCHED])
+    if "_target_" in cfg.stage2 and not cfg.stage2.max_epochs:
+        raise SystemExit(f"stage 2 of {cfg.name} has no epochs to choose among, and would be fitted to the test set")
+    return cfg
+
+
+def watched_run(cfg: DictConfig, folder: Path) -> list[dict[str, str]]:
     """Run an experiment with the test set in the place of the validation part, and return its history."""
     whole = build.build_data
 
@@ -30,9 +51,6 @@ def watched_run(overrides: list[str], folder: Path) -> list[dict[str, str]]:
         data.splits["val"] = data.splits["test"]
         return data
 
-    register()
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        cfg = compose("config", [*overrides, *WATCHED])
     build.build_data = watched
     try:
         run(cfg, folder)
@@ -42,24 +60,61 @@ def watched_run(overrides: list[str], folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-def gains(history: list[dict[str, str]]) -> list[str]:
-    """Say of each stage what its last and its best epoch have, in percent."""
-    lines = []
+def last_and_best(history: list[dict[str, str]]) -> dict[str, dict[str, Any]]:
+    """Take from each stage the metrics of its last epoch and of the one with the best accuracy; fractions."""
+    found = {}
     for stage in sorted({row["stage"] for row in history}):
         rows = [row for row in history if row["stage"] == stage]
         best = max(rows, key=lambda row: float(row["val_acc"]))
-        (a, b), (c, d) = ((100 * float(row[key]) for key in ("val_acc", "val_ece")) for row in (rows[-1], best))
-        lines.append(
-            f"stage {stage}: last epoch accuracy {a:.2f}, ECE {b:.2f}; best of {len(rows)} epochs ({best['epoch']}) "
-            f"accuracy {c:.2f}, ECE {d:.2f}; chosen on the test set {c - a:+.2f} points"
+        found[f"stage{stage}"] = {
+            name: {"epoch": int(row["epoch"])} | {metric: float(row[f"val_{metric}"]) for metric in METRICS}
+            for name, row in (("last", rows[-1]), ("best", best))
+        }
+    return found
+
+
+def lines(runs: list[dict[str, dict[str, Any]]]) -> list[str]:
+    """Say in percent what the last and the best epoch of each stage have, mean ± standard deviation over the seeds."""
+
+    def show(values: list[float]) -> str:
+        spread = f" ± {100 * statistics.stdev(values):.2f}" if len(values) > 1 else ""
+        return f"{100 * statistics.mean(values):.2f}{spread}"
+
+    said = []
+    for stage in runs[0]:
+        gains = {m: [one[stage]["best"][m] - one[stage]["last"][m] for one in runs] for m in METRICS}
+        of = {name: {m: show([one[stage][name][m] for one in runs]) for m in METRICS} for name in ("last", "best")}
+        epochs = ", ".join(str(one[stage]["best"]["epoch"]) for one in runs)
+        said.append(
+            f"{stage}, {len(runs)} seeds: last epoch accuracy {of['last']['acc']}, ECE {of['last']['ece']}; "
+            f"best epochs ({epochs}) accuracy {of['best']['acc']}, ECE {of['best']['ece']}; chosen on the test set: accuracy "
+            f"+{show(gains['acc'])}, ECE {show(gains['ece'])} points"
         )
-    return lines
+    return said
 
 
 def main() -> None:
     """Print it for the experiment of the command line."""
-    with TemporaryDirectory() as folder:
-        print("\n".join(gains(watched_run(sys.argv[1:], Path(folder)))))
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.best_epoch", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--seeds", default="0", help="such as 0,1,2; default: 0")
+    parser.add_argument("--out", type=Path, help="a JSON file, which has the seeds that are done already")
+    parser.add_argument("overrides", nargs="+", metavar="KEY=VALUE")
+    args = parser.parse_intermixed_args()
+    settings = [word for word in args.overrides if not word.startswith("dataset.root=")]
+    done: dict[str, Any] = json.loads(args.out.read_text()) if args.out and args.out.exists() else {"runs": {}}
+    if done.get("overrides", settings) != settings:
+        raise SystemExit(f"{args.out} is of {' '.join(done['overrides'])}: take another file")
+    for seed in args.seeds.split(","):
+        if seed in done["runs"]:
+            continue
+        cfg = composed([*args.overrides, f"seed={seed}"])
+        with TemporaryDirectory() as folder:
+            done["runs"][seed] = last_and_best(watched_run(cfg, Path(folder)))
+        done |= {"overrides": settings, "network": network_of(cfg)}
+        if args.out:
+            args.out.parent.mkdir(parents=True, exist_ok=True)
+            write_json(args.out, done)
+    print("\n".join(lines([done["runs"][seed] for seed in args.seeds.split(",")])))
 
 
 if __name__ == "__main__":
