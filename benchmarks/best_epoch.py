@@ -87,8 +87,8 @@ def lines(runs: list[dict[str, dict[str, Any]]]) -> list[str]:
         epochs = ", ".join(str(one[stage]["best"]["epoch"]) for one in runs)
         said.append(
             f"{stage}, {len(runs)} seeds: last epoch accuracy {of['last']['acc']}, ECE {of['last']['ece']}; "
-            f"best epochs ({epochs}) accuracy {of['best']['acc']}, ECE {of['best']['ece']}; chosen on the test set: accuracy "
-            f"+{show(gains['acc'])}, ECE {show(gains['ece'])} points"
+            f"best epochs ({epochs}) accuracy {of['best']['acc']}, ECE {of['best']['ece']}; "
+            f"chosen on the test set: accuracy +{show(gains['acc'])}, ECE {show(gains['ece'])} points"
         )
     return said
 
