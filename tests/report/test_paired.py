@@ -46,10 +46,13 @@ def test_stage_2_minus_stage_1_is_taken_run_by_run():
 def test_a_method_minus_another_over_their_common_seeds():
     base = [one("base", seed, acc) for seed, acc in ((0, 0.50), (1, 0.60))]
     other = [one("other", seed, 0.4, acc) for seed, acc in ((1, 0.63), (2, 0.90), (0, 0.52))]
+    other += [one("cosine", 0, 0.51, network={"backbone": "ResNet32", "classifier": "Cosine(scale=30.0)"})]
     shorter = [one("short", 0, 0.9, stage1_epochs=30)]
     shorter[0]["stage1"]["epochs"] = 30
     (grid,) = method_effects(summarise([*base, *other, *shorter]), "base")
-    assert [line[4:7] for line in grid.lines] == [["other", "2", "+2.50 ± 0.71 (2)"]]
+    assert [line[4:7] for line in grid.lines] == [
+        ["cosine, Cosine(scale=30.0)", "1", "+1.00 (1)"], ["other", "2", "+2.50 ± 0.71 (2)"],
+    ]  # fmt: skip
     scaled, vector = (one(name, 0, 0.5, scaled=(acc,)) for name, acc in (("base", 0.5), ("vector", 0.6)))
     vector["calibrated"]["stage1"]["method"] = "vector"
     (grid,) = method_effects(summarise([scaled, vector]), "base")
@@ -75,7 +78,7 @@ def test_noise_is_pooled_by_degrees_of_freedom():
     rows = summarise(runs)
     ((sd, freedom),) = [found["acc"] for found in pooled(rows).values()]
     assert (100 * sd, freedom) == (pytest.approx((10 / 3) ** 0.5), 3)
-    assert seed_noise(rows)[0].lines[0][:6] == ["cifar10_lt", "100", "ResNet32 + Linear", "200", "1", "1.83 (3)"]
+    assert seed_noise(rows)[0].lines[0][:6] == ["cifar10_lt", "100", "ResNet32", "200", "1", "1.83 (3)"]
     assert seed_noise(summarise(runs[-1:])) == []
 
 

@@ -21,19 +21,19 @@ class Grid:
 
 
 def by_factor(rows: Sequence[Row]) -> list[Grid]:
-    """Arrange rows by imbalance factor; one table for each data set, validation part, network and length of stage 1.
+    """Arrange rows by imbalance factor; one table for each data set, validation part, backbone and length of stage 1.
 
     Of several results in one cell, from other hardware or settings, all are shown.
     """
     settings: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
     for row in rows:
-        settings[data_of(row.group), row.group.network, row.group.epochs.split(" ")[0]].append(row)
+        settings[data_of(row.group), row.group.backbone, row.group.epochs.split(" ")[0]].append(row)
     grids = []
-    for (data, network, epochs), mine in settings.items():
+    for (data, backbone, epochs), mine in settings.items():
         factors = sorted({r.group.imbalance_factor for r in mine}, reverse=True)
         methods: dict[tuple[str, str, str], dict[float, list[Row]]] = defaultdict(lambda: defaultdict(list))
         for r in mine:
-            methods[r.group.method, r.group.epochs, r.stage][r.group.imbalance_factor].append(r)
+            methods[r.group.label, r.group.epochs, r.stage][r.group.imbalance_factor].append(r)
         lines = []
         for about, by in methods.items():
             lines.append([*about, "ours", *(" ; ".join(map(_ours, by[f])) or "-" for f in factors)])
@@ -43,7 +43,7 @@ def by_factor(rows: Sequence[Row]) -> list[Grid]:
                 if set("".join(apart)) - set(" -/;"):  # after a shorter schedule there is no difference to tell
                     lines.append([*about, "difference", *apart])
         where = ", ".join(sorted({f"{r.group.device} in {r.group.precision}" for r in mine}))
-        title = f"{data}, {network}, {epochs} epochs of stage 1, on {where}: accuracy / ECE (runs)"
+        title = f"{data}, {backbone}, {epochs} epochs of stage 1, on {where}: accuracy / ECE (runs)"
         grids.append(Grid(title, ["method", "epochs", "stage", "", *(f"IF {f:g}" for f in factors)], lines))
     return grids
 

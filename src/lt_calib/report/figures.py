@@ -22,7 +22,7 @@ MOST = 8  # models in one figure: as many as there are colours
 
 
 def draw_comparisons(rows: Sequence[Row], folder: Path, split: str = "test") -> list[Path]:
-    """Draw accuracy against ECE of all runs of one data set, network and length, and the curves of the first of them.
+    """Draw accuracy against ECE of all runs of one data set, backbone and length, and the curves of the first of them.
 
     Args:
         rows: Of the table.
@@ -36,16 +36,16 @@ def draw_comparisons(rows: Sequence[Row], folder: Path, split: str = "test") -> 
     for row in rows:
         g = row.group
         if row.stage in ("1", "2") and None not in row.values["acc"] + row.values["ece"]:
-            alike[data_of(g), g.imbalance_factor, g.network, g.epochs.split(" ")[0]].append(row)
+            alike[data_of(g), g.imbalance_factor, g.backbone, g.epochs.split(" ")[0]].append(row)
     paths = []
-    for (data, factor, network, epochs), mine in alike.items():
+    for (data, factor, backbone, epochs), mine in alike.items():
         part = "" if split == "test" else ", on that part"
-        title = f"{data}, IF {factor:g}{part}\n{network}, {epochs} epochs of stage 1"
-        stem = re.sub(r"\W+", "_", f"{data}_if{factor:g}_{network}_{epochs}_{split}")
+        title = f"{data}, IF {factor:g}{part}\n{backbone}, {epochs} epochs of stage 1"
+        stem = re.sub(r"\W+", "_", f"{data}_if{factor:g}_{backbone}_{epochs}_{split}")
         points: dict[str, list[tuple[float, float]]] = defaultdict(list)
         for row in mine:
             values: Any = zip(row.values["acc"], row.values["ece"], strict=True)
-            points[f"{row.group.method}, stage {row.stage}"] += values
+            points[f"{row.group.label}, stage {row.stage}"] += values
         paths.append(save(accuracy_against_ece(points, title), folder / f"{stem}_accuracy_ece")[0])
         group = list({id(run): run for row in mine for run in row.runs}.values())
         models = {}

@@ -11,7 +11,7 @@ from lt_calib.report.rows import Row
 from lt_calib.report.table import data_of
 
 SHOWN = {"acc": "accuracy", "ece": "ECE", "nll": "NLL", "acc_tail": "tail"}
-ABOUT = ("data", "IF", "network", "epochs")
+ABOUT = ("data", "IF", "backbone", "epochs")
 
 
 def stage_effects(rows: Sequence[Row]) -> list[Grid]:
@@ -22,7 +22,7 @@ def stage_effects(rows: Sequence[Row]) -> list[Grid]:
         before = by.get((group, f"1{stage[1:]}"))
         if stage.startswith("2") and before is not None:
             cells = [changes(before.values[m], row.values[m], m) for m in SHOWN]
-            lines.append([*_about(row), group.method, f"{stage} - {before.stage}", *cells])
+            lines.append([*_about(row), group.label, f"{stage} - {before.stage}", *cells])
     title = "stage 2 minus stage 1, by run: points (NLL: nats), mean ± sd (runs)"
     return [Grid(title, [*ABOUT, "method", "stages", *SHOWN.values()], lines)] if lines else []
 
@@ -30,7 +30,7 @@ def stage_effects(rows: Sequence[Row]) -> list[Grid]:
 def method_effects(rows: Sequence[Row], reference: str) -> list[Grid]:
     """Subtract a method from every other, last stage from last stage, seed by seed: mean ± sd (common seeds).
 
-    Both are of the same data, validation part, network, length of stage 1, hardware and precision.
+    Both are of the same data, validation part, backbone, length of stage 1, hardware and precision.
 
     Args:
         rows: Of the table.
@@ -41,13 +41,15 @@ def method_effects(rows: Sequence[Row], reference: str) -> list[Grid]:
         last[row.group] = max(last.get(row.group, ""), row.stage[0])
     alike: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
     for row in (r for r in rows if r.stage[0] == last[r.group]):
-        g = row.group._replace(method="", settings="", epochs=row.group.epochs.split(" ")[0])
+        g = row.group._replace(
+            method="", settings="", network=row.group.backbone, epochs=row.group.epochs.split(" ")[0]
+        )
         alike[(*g, len(row.stage) > 1)].append(row)  # calibrated, by whatever, beside calibrated
     lines = []
     for mine in alike.values():
         for base in (r for r in mine if r.group.method == reference):
             for row in (r for r in mine if r.group.method != reference):
-                lines.append([*_about(row), row.group.method, row.stage, *_by_seed(base, row)])
+                lines.append([*_about(row), row.group.label, row.stage, *_by_seed(base, row)])
     title = f"minus {reference}, by seed: points (NLL: nats), mean ± sd (common seeds)"
     return [Grid(title, [*ABOUT, "method", "stage", *SHOWN.values()], lines)] if lines else []
 
@@ -89,9 +91,9 @@ def pooled(rows: Sequence[Row]) -> dict[tuple[Any, ...], dict[str, tuple[float, 
 
 
 def noise_key(row: Row) -> tuple[Any, ...]:
-    """Name what rows share whose seeds scatter alike: data, network, length of stage 1, stage."""
+    """Name what rows share whose seeds scatter alike: data, backbone, length of stage 1, stage."""
     g = row.group
-    return data_of(g), f"{g.imbalance_factor:g}", g.network, g.epochs.split(" ")[0], row.stage
+    return data_of(g), f"{g.imbalance_factor:g}", g.backbone, g.epochs.split(" ")[0], row.stage
 
 
 def seed_noise(rows: Sequence[Row]) -> list[Grid]:
@@ -110,4 +112,4 @@ def seed_noise(rows: Sequence[Row]) -> list[Grid]:
 
 def _about(row: Row) -> list[str]:
     g = row.group
-    return [data_of(g), f"{g.imbalance_factor:g}", g.network, g.epochs]
+    return [data_of(g), f"{g.imbalance_factor:g}", g.backbone, g.epochs]

@@ -1,6 +1,5 @@
 """Rows of a table: a method's stage, its values over the seeds, and what stands out beyond noise."""
 
-import re
 import statistics
 import sys
 from collections import defaultdict
@@ -39,9 +38,20 @@ class Group(NamedTuple):
     settings: str
 
     @property
+    def backbone(self) -> str:
+        """The part of the network that compared methods must share; a classifier may be what a method is."""
+        return self.network.split(" + ")[0]
+
+    @property
+    def label(self) -> str:
+        """The method, with its classifier where that is not the linear one."""
+        classifier = self.network.partition(" + ")[2]
+        return self.method if classifier in ("", "Linear") else f"{self.method}, {classifier}"
+
+    @property
     def full(self) -> bool:
         """Whether network and schedule are the published ones."""
-        return self.epochs in PUBLISHED_EPOCHS and re.split(r"\W", self.network)[0] in PUBLISHED_NETWORKS
+        return self.epochs in PUBLISHED_EPOCHS and self.backbone.split("(")[0] in PUBLISHED_NETWORKS
 
     @property
     def as_published(self) -> bool:
@@ -68,7 +78,7 @@ class Row:
     @property
     def setting(self) -> tuple[Any, ...]:
         """What rows must share to be compared: all but the method and its own settings."""
-        return *self.group._replace(method="", settings=""), self.stage
+        return *self.group._replace(method="", settings="", network=self.group.backbone), self.stage
 
 
 def gather(runs: Sequence[Run], split: str = "test") -> dict[Group, list[Run]]:
