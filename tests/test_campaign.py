@@ -45,16 +45,20 @@ def test_every_kind_of_job_composes(name):
         if name == "ingredients":
             assert cfg.dataset.val_per_class > 0
             variant = job.file.stem.removeprefix("balanced_softmax_awabs_").rpartition("_seed")[0]
-            assert cfg.name in (f"with_{variant}", "with_dynamic_balanced_softmax", "balanced_softmax_awabs")
+            other = {"base": "balanced_softmax_awabs", "dynamic": "with_dynamic_balanced_softmax"}
+            assert cfg.name == other.get(variant, f"with_{variant}")
 
 
 def test_what_there_is_no_campaign_of(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="no campaign publishd; there are: best, ingredients, published, publ"):
         campaign.jobs_of("publishd")
-    (tmp_path / "odd.yaml").write_text("seeds: [0]\n")
+    (tmp_path / "odd.yaml").write_text("seed: [0]\nif: [1]\ndataset: [a]\nexperiment: [ce]\nseeds: [0]\n")
     monkeypatch.setattr(campaign, "campaigns", lambda: tmp_path)
     with pytest.raises(InputError, match="unknown seeds"):
         campaign.jobs_of("odd")
+    (tmp_path / "less.yaml").write_text("seed: [0]\ndataset: [digits_lt]\nexperiment: [ce]\n")
+    with pytest.raises(InputError, match=r"less\.yaml: if is missing"):
+        campaign.jobs_of("less")
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("25m", 1500), ("90s", 90), ("0.5h", 1800)])
@@ -161,9 +165,34 @@ def test_what_is_done_stays_done_and_a_failure_is_said(small, monkeypatch, capfd
     assert "holds no results of a campaign (JSONDecodeError" in str(main(monkeypatch, "--status"))
 
 
-def test_settings_that_make_other_numbers_belong_into_the_file(monkeypatch, small):
-    assert "stage1.max_epochs=2: here only" in str(main(monkeypatch, "dataset.root=a", "stage1.max_epochs=2"))
+@pytest.mark.parametrize("word", ["stage1.max_epochs=2", "resume=off", "seed=1"])
+def test_settings_that_make_other_results_belong_into_the_file(monkeypatch, small, word):
+    assert f"{word}: here only" in str(main(monkeypatch, "dataset.root=a", word))
+
+
+def test_where_the_data_are_and_what_it_runs_on_may_be_said():
     refuse_other_extra(["dataset.root=a", "trainer=gpu", "trainer.compile=true", "cache.root=a", "logger=wandb"])
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_job_that_cannot_be_kept_is_failed_and_the_others_go_on(tmp_path, monkeypatch, capsys, workers):
+    jobs = campaign.jobs_of("published")[:8]
+    monkeypatch.setattr(work, "keep", lambda *a: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    monkeypatch.setattr(work.subprocess, "Popen", lambda *a, **k: subprocess_that_ended())
+    stop = threading.Event()
+
+    def run(job: campaign.Job) -> str:
+        return work.run_job(job, "small", tmp_path / "w", tmp_path / "r", [], time.monotonic() + 60, stop)
+
+    assert work.run_all(jobs, run, workers, stop) == dict.fromkeys(jobs, "failed")
+    assert capsys.readouterr().err.count("could not be kept: [Errno 28]") == 8
+
+
+class subprocess_that_ended:
+    returncode = 0
+
+    def poll(self) -> int:
+        return 0
 
 
 def test_the_kept_results_are_those_that_their_campaigns_would_give():

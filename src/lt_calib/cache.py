@@ -150,7 +150,9 @@ def keep(folder: Path, key: str, path: Path, settings: dict[str, Any], here: dic
     """Store a checkpoint, unless another torch, device or package has trained a part of it."""
     if checksum_of_sources(PACKAGE) != here["sources"]:
         log.warning("The package's sources have changed since this process began: stage 1 is not kept in the cache.")
-    elif read_checkpoint(path).get("made_by") == [here]:
+    elif read_checkpoint(path).get("made_by") != [here]:
+        log.info("Stage 1 was trained by another torch, device or package than this: it is not kept in the cache.")
+    else:
         store(folder, key, path, settings)
 
 

@@ -43,21 +43,30 @@ def test_stage_2_minus_stage_1_is_taken_run_by_run():
     assert stage_effects(summarise([one("ce", 0, 0.4)])) == []
 
 
-def test_a_method_minus_another_over_their_common_seeds():
+def test_a_method_minus_another_over_their_common_seeds(capsys):
     base = [one("base", seed, acc) for seed, acc in ((0, 0.50), (1, 0.60))]
     other = [one("other", seed, 0.4, acc) for seed, acc in ((1, 0.63), (2, 0.90), (0, 0.52))]
     other += [one("cosine", 0, 0.51, network={"backbone": "ResNet32", "classifier": "Cosine(scale=30.0)"})]
     shorter = [one("short", 0, 0.9, stage1_epochs=30)]
     shorter[0]["stage1"]["epochs"] = 30
     (grid,) = method_effects(summarise([*base, *other, *shorter]), "base")
-    assert [line[4:7] for line in grid.lines] == [
-        ["cosine, Cosine(scale=30.0)", "1", "+1.00 (1)"], ["other", "2", "+2.50 ± 0.71 (2)"],
+    assert [line[4:8] for line in grid.lines] == [
+        ["cosine, Cosine(scale=30.0)", "1", "cpu", "+1.00 (1)"], ["other", "2", "cpu", "+2.50 ± 0.71 (2)"],
     ]  # fmt: skip
     scaled, vector = (one(name, 0, 0.5, scaled=(acc,)) for name, acc in (("base", 0.5), ("vector", 0.6)))
     vector["calibrated"]["stage1"]["method"] = "vector"
     (grid,) = method_effects(summarise([scaled, vector]), "base")
-    assert [line[4:7] for line in grid.lines] == [["vector", "1", "+0.00 (1)"], ["vector", "1 + vector", "+10.00 (1)"]]
+    assert [line[4:8] for line in grid.lines] == [
+        ["vector", "1", "cpu", "+0.00 (1)"], ["vector", "1 + vector", "cpu", "+10.00 (1)"],
+    ]  # fmt: skip
     assert method_effects(summarise(base), "base") == []
+    assert "nothing of base beside short" in capsys.readouterr().err
+    elsewhere = one("other", 0, 0.52, environment={"device": "gpu", "precision": "32-true"})
+    (grid,) = method_effects(summarise([*base, elsewhere]), "base")
+    assert grid.lines[0][4:8] == ["other", "1", "cpu / gpu", "+2.00 (1)"]
+    twice = [one("base", 0, 0.4, settings="s"), *base]
+    (grid,) = method_effects(summarise([*twice, *other[:3]]), "base")
+    assert [line[4] for line in grid.lines] == ["other (minus settings base)", "other (minus settings s)"]
 
 
 @pytest.mark.parametrize(
@@ -80,6 +89,9 @@ def test_noise_is_pooled_by_degrees_of_freedom():
     assert (100 * sd, freedom) == (pytest.approx((10 / 3) ** 0.5), 3)
     assert seed_noise(rows)[0].lines[0][:6] == ["cifar10_lt", "100", "ResNet32", "200", "1", "1.83 (3)"]
     assert seed_noise(summarise(runs[-1:])) == []
+    shared = [one(name, seed, acc, 0.5) for name in ("d", "e", "f") for seed, acc in enumerate((0.5, 0.6))]
+    found = {key[-1]: values["acc"][1] for key, values in pooled(summarise(shared)).items()}
+    assert found == {"1": 1, "2": 1}  # one stage 1, which they share, and here one stage 2
 
 
 def test_which_published_numbers_are_reproduced():

@@ -13,7 +13,7 @@ from lt_calib.report.matrix import matrix
 from lt_calib.report.noise import beyond_noise
 from lt_calib.report.page import page
 from lt_calib.report.published import PUBLISHED_AS, published, published_rows
-from lt_calib.report.rows import summarise
+from lt_calib.report.rows import mean, summarise
 from lt_calib.report.table import comma_separated, markdown
 from lt_calib.report.verdict import reproduced
 
@@ -98,6 +98,18 @@ def test_a_difference_inside_the_noise_is_not_bold(tmp_path):
     assert all(not row.bold for row in summarise([good, bad]))  # nothing is known without the logits
 
 
+def test_bold_is_what_is_better_on_the_seeds_that_both_ran(tmp_path):
+    """A half-run campaign: the mean over all seeds is ahead, and behind on the only seed in common."""
+    ahead = [run(tmp_path, "ahead", skill, seed) for seed, skill in enumerate((1.7, 5.0, 5.0))]
+    behind = run(tmp_path, "behind", 2.5, noise=1)
+    rows = {row.group.method: row for row in summarise([*ahead, behind])}
+    assert mean(rows["ahead"].values["acc"]) > mean(rows["behind"].values["acc"])
+    assert beyond_noise([behind], ahead, "stage1", "acc")
+    assert not beyond_noise(ahead, [behind], "stage1", "acc")
+    assert not beyond_noise(ahead, [behind], "stage1", "nll")
+    assert rows["ahead"].bold == rows["behind"].bold == set()
+
+
 def test_several_seeds_are_compared_by_picture(tmp_path):
     good = [run(tmp_path, "good", 2.3, seed) for seed in range(3)]
     bad = [run(tmp_path, "bad", 1.7, seed, noise=1) for seed in range(3)]
@@ -106,7 +118,7 @@ def test_several_seeds_are_compared_by_picture(tmp_path):
     assert not beyond_noise(good, [b | {"seed": b["seed"] + 9} for b in bad], "stage1", "nll")  # no common seed
 
 
-def test_rows_of_calibrated_stages(tmp_path):
+def test_rows_of_calibrated_stages(tmp_path, capsys):
     ours = run(tmp_path, "ce", 2.0)
     calibrated = {"method": "temperature", "test": ours["stage1"]["test"] | {"nll": 0.123}}
     ours["calibrated"] = {"stage1": calibrated}
@@ -119,6 +131,13 @@ def test_rows_of_calibrated_stages(tmp_path):
     assert [row.stage for row in summarise([ours], "val")] == ["1"]
     calibrated["val"] = ours["stage1"]["val"] | {"nll": 0.5}
     assert summarise([ours], "val")[1].values["nll"] == [0.5]
+    capsys.readouterr()
+    other["stage1"]["val"] = other["stage1"]["test"]
+    other["calibrated"] = {"stage1": {"method": "temperature", "test": {}}}  # of a version without the part
+    assert [row.stage for row in summarise([ours, other], "val")] == ["1"]
+    assert "stage1 + temperature: not measured on the val part for seed 1" in capsys.readouterr().err
+    vector = ours | {"calibrated": {"stage1": calibrated | {"method": "vector"}}}
+    assert [row.stage for row in summarise([ours, vector])] == ["1", "1 + temperature", "1 + vector"]
 
 
 def test_csv_has_one_number_a_cell(tmp_path):
@@ -150,22 +169,35 @@ def test_methods_by_imbalance_factor_in_all_three_formats(tmp_path):
     assert "head & medium & tail" in latex_of(in_groups(rows))
 
 
+def test_runs_with_a_part_of_the_metrics(tmp_path):
+    ours, other = run(tmp_path, "ce", 2.0), run(tmp_path, "ldam_drw", 2.0, factor=10)
+    for metric in ("ece", "ece_floor_mean", "ece_floor_q95"):
+        del ours["stage1"]["test"][metric]
+    rows = summarise([ours, other])
+    assert "71.25 (-), DDC README, mean of seeds | -" in markdown(rows)
+    (grid,) = by_factor(rows)
+    lines = {(line[0], line[3]): line[4:] for line in grid.lines}
+    assert lines["ce", "published"] == ["70.40 / - ; 71.25 / -", "86.40 / - ; 86.74 / -"]  # where others ran too
+    assert lines["ce", "ours"][0].endswith(" / - (1)")
+
+
 def test_every_cell_of_the_published_matrix_is_there_and_empty_where_nothing_ran(tmp_path):
     ours = run(tmp_path, "ce", 2.0, factor=100)
     ours["stage1"]["test"]["acc"] = 0.7
     cifar10, cifar100 = matrix(summarise([ours]))
-    assert cifar10.head == ["method", "held out", "stage", "", "IF 200", "IF 100", "IF 50", "IF 10"]
+    assert cifar10.head == ["method", "held out", "stage", "", "IF 200", "IF 100", "IF 50", "IF 10", "IF 1"]
     lines = {tuple(line[:4]): line[4:] for line in cifar10.lines}
-    assert lines["ce", "0", "1", "ours"] == ["", "70.00 / 5.00 (1)", "", ""]
-    assert lines["ce", "0", "1", "published"] == ["-", "70.40 / - ; 71.25 / -", "74.80 / -", "86.40 / - ; 86.74 / -"]
-    assert lines["mislas", "0", "2", "ours"] == [""] * 4
-    assert lines["crt", "0", "last", "ours"] == [""] * 4  # of which nothing was published here
-    assert lines["ce", "200", "last + temperature", "ours"] == [""] * 4
+    assert lines["ce", "0", "1", "ours"] == ["", "70.00 / 5.00 (1)", "", "", ""]
+    theirs = ["-", "70.40 / - ; 71.25 / -", "74.80 / -", "86.40 / - ; 86.74 / -", "-"]
+    assert lines["ce", "0", "1", "published"] == theirs
+    assert lines["mislas", "0", "2", "ours"] == [""] * 5
+    assert lines["crt", "0", "last", "ours"] == [""] * 5  # of which nothing was published here
+    assert lines["ce", "200", "last + temperature", "ours"] == [""] * 5
     assert lines["balms", "0", "1", "published, no job of the campaign"][1] == "84.90 / -"
     assert not any(line[3] == "ours" and any(line[4:]) for line in cifar100.lines)
     shown = {tuple(line[:3]) for line in cifar10.lines} | {tuple(line[:3]) for line in cifar100.lines}
     published_methods = {PUBLISHED_AS.get(key[0], key[0]) for key in published_rows()}
-    assert {method for method, *_ in shown} >= published_methods - {"ce_balanced"}
+    assert {method for method, *_ in shown} >= published_methods
     assert matrix(summarise([ours | {"dataset": ours["dataset"] | {"name": "digits_lt"}}])) == []
 
 

@@ -33,17 +33,13 @@ def seconds_of(text: str) -> float:
 
 
 def refuse_other_extra(extra: Sequence[str]) -> None:
-    """Refuse what would make other numbers than the campaign's file says."""
-    other = [
-        word
-        for word in extra
-        if not without_effect(key := word.lstrip("+").split("=")[0])
-        and not (key == "trainer" or key.startswith("trainer."))
-    ]
+    """Refuse what would make other results than the campaign's file says, or put them into another folder."""
+    keys = {word: word.lstrip("+").split("=")[0] for word in extra}
+    other = [w for w, k in keys.items() if k == "resume" or not (without_effect(k) or k.split(".")[0] == "trainer")]
     if other:
         raise InputError(
-            f"{' '.join(other)}: here only what makes no other numbers may be set, such as dataset.root and trainer; "
-            "another setting belongs into the campaign's file"
+            f"{' '.join(other)}: here only where the data are and what it runs on may be set, such as dataset.root=DIR "
+            "and trainer=gpu; another setting belongs into the campaign's file"
         )
 
 
@@ -69,7 +65,6 @@ def main() -> None:
     parser.add_argument("extra", nargs="*", metavar="KEY=VALUE", help="dataset.root=DIR, trainer=gpu")
     args = parser.parse_intermixed_args()
     signal.signal(signal.SIGTERM, lambda *how: sys.exit(128 + signal.SIGTERM))
-    end = time.monotonic() + args.budget
     results = args.results / args.name
     try:
         refuse_other_extra(args.extra)
@@ -80,7 +75,7 @@ def main() -> None:
     if args.status:
         print("\n".join(status(jobs, todo)))
         return
-    stop = threading.Event()
+    stop, end = threading.Event(), time.monotonic() + args.budget
     run = partial(run_job, name=args.name, work=args.work, results=results, extra=args.extra, end=end, stop=stop)
     said = run_all(todo, run, max(1, args.jobs), stop)
     for word in ("failed", "not finished"):

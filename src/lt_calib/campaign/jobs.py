@@ -14,7 +14,8 @@ from omegaconf import OmegaConf
 from lt_calib.config import RESULTS_SCHEMA, conf_dir, flatten, register, without_effect
 from lt_calib.errors import InputError
 
-KEYS = {"seed", "if", "dataset", "experiment", "variant", "val_per_class", "overrides"}
+NEEDED = {"seed", "if", "dataset", "experiment"}
+KEYS = NEEDED | {"variant", "val_per_class", "overrides"}
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,9 @@ def jobs_of(name: str) -> list[Job]:
         there = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml")))
         raise InputError(f"no campaign {name}; there are: {there}")
     matrix: Any = OmegaConf.to_container(OmegaConf.load(path))
+    missing = sorted(NEEDED - set(matrix))
+    if missing:
+        raise InputError(f"{path}: {', '.join(missing)} is missing")
     unknown = sorted(set(matrix) - KEYS)
     if unknown:
         raise InputError(f"{path}: unknown {', '.join(unknown)}; there are: {', '.join(sorted(KEYS))}")
@@ -83,7 +87,7 @@ def refuse_other_results(job: Job, path: Path) -> None:
     A setting that only one of the two has is taken for one that came or went with its default; the trainer's may differ
     between machines.
     """
-    cure = "move it away to have it run again"
+    cure = "to have it run again, move it away, and the job's folder below --work too"
     try:
         content = json.loads(path.read_text())
         schema, kept = content["schema"], content["campaign"]["settings"]
@@ -98,9 +102,15 @@ def refuse_other_results(job: Job, path: Path) -> None:
         raise InputError(f"{path} was run with other settings ({said}): {cure}")
 
 
-@cache
 def settings_of(overrides: tuple[str, ...]) -> dict[str, Any]:
     """Compose a job's settings, flat, but for those that change no number and the trainer's."""
+    composed = _composed(tuple(word for word in overrides if not word.startswith("seed=")))
+    seeds = [word.removeprefix("seed=") for word in overrides if word.startswith("seed=")]
+    return {**composed, "seed": int(seeds[-1])} if seeds else composed
+
+
+@cache
+def _composed(overrides: tuple[str, ...]) -> dict[str, Any]:  # takes a third of a second
     register()
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         return settings_in(OmegaConf.to_container(compose("config", list(overrides)), resolve=True))

@@ -54,7 +54,11 @@ def run_job(
             process.wait()
     if process.returncode != 0:
         return "not finished" if told else "failed"
-    keep(folder / "results.json", job, name, results / job.file)
+    try:
+        keep(folder / "results.json", job, name, results / job.file)
+    except (OSError, ValueError) as error:  # the other jobs go on
+        print(f"{job.file} could not be kept: {error}", file=sys.stderr)
+        return "failed"
     return "done"
 
 
@@ -115,7 +119,7 @@ def keep(source: Path, job: Job, name: str, target: Path) -> None:
         points = [
             {key: point[key] for key in ("settings", "diverged") if key in point}
             | {
-                split: {metric: point[split][metric] for metric in METRICS}
+                split: {metric: point[split][metric] for metric in METRICS if metric in point[split]}
                 for split in ("val", "test")
                 if split in point
             }

@@ -70,6 +70,10 @@ def main() -> None:
     runs = read_runs(args.folders)
     open_jobs = unfinished(args.folders)
     rows = summarise(runs, args.split)
+    for path in open_jobs:
+        print(f"not finished: {path}")
+    if not rows:
+        sys.exit(f"no finished run with a {args.split} part was found")
     grids = by_factor(rows) + stage_effects(rows) + seed_noise(rows)
     if args.reference:
         effects = method_effects(rows, args.reference)
@@ -80,12 +84,7 @@ def main() -> None:
     if args.split == "test":
         grids += reproduced(rows) + best_against_all(rows) + matrix(rows)
     grids += surfaces(runs, args.split)
-    if rows:
-        print("\n\n".join([markdown(rows), *map(markdown_of, grids)]))
-    for path in open_jobs:
-        print(f"not finished: {path}")
-    if not rows:
-        sys.exit(f"no finished run with a {args.split} part was found")
+    print("\n\n".join([markdown(rows), *map(markdown_of, grids)]))
     if args.out:
         try:
             write(args.out, runs, rows, grids, open_jobs, args.split)

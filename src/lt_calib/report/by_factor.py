@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lt_calib.report.published import Published
+from lt_calib.report.published import Published, published
 from lt_calib.report.rows import METRICS, Row
 from lt_calib.report.table import cell, data_of, differences, show
 
@@ -38,7 +38,9 @@ def by_factor(rows: Sequence[Row]) -> list[Grid]:
         for about, by in methods.items():
             lines.append([*about, "ours", *(" ; ".join(map(_ours, by[f])) or "-" for f in factors)])
             if any(r.published for found in by.values() for r in found):
-                lines.append([*about, "published", *(_published(by[f]) for f in factors)])
+                first = next(r for found in by.values() for r in found)
+                theirs = [published(first.group.method, first.group.dataset, f, f"stage{first.stage}") for f in factors]
+                lines.append([*about, "published", *(" ; ".join(map(numbers, known)) or "-" for known in theirs)])
                 apart = [" ; ".join(map(_difference, by[f])) or "-" for f in factors]
                 if set("".join(apart)) - set(" -/;"):  # after a shorter schedule there is no difference to tell
                     lines.append([*about, "difference", *apart])
@@ -87,11 +89,6 @@ def csv_of(grids: Sequence[Grid]) -> str:
 
 def _ours(row: Row) -> str:
     return f"{show(row.values['acc'], True)} / {show(row.values['ece'], True)} ({len(row.runs)})"
-
-
-def _published(rows: Sequence[Row]) -> str:
-    known = next((r.published for r in rows if r.published), ())
-    return " ; ".join(map(numbers, known)) or "-"
 
 
 def numbers(known: Published) -> str:

@@ -45,27 +45,32 @@ def draw_comparisons(rows: Sequence[Row], folder: Path, split: str = "test") -> 
         points: dict[str, list[tuple[float, float]]] = defaultdict(list)
         for row in mine:
             values: Any = zip(row.values["acc"], row.values["ece"], strict=True)
-            points[f"{row.group.label}, stage {row.stage}"] += values
+            points[f"{row.group.label}{_which(row, mine)}, stage {row.stage}"] += values
         paths.append(save(accuracy_against_ece(points, title), folder / f"{stem}_accuracy_ece")[0])
-        group = list({id(run): run for row in mine for run in row.runs}.values())
-        models = {}
-        for run in group:
+        models, left_out = {}, 0
+        last = [r for r in mine if r.stage == max(o.stage for o in mine if o.group == r.group)]
+        for one, run in [(row, run) for row in last for run in row.runs]:
             path = predictions_file(run)
-            if path is not None and len(models) < MOST:
-                stages = read_predictions(path)
-                stage = max(stages)  # the last
-                if split not in stages[stage]:
-                    continue
-                logits, targets = stages[stage][split]
-                label = f"{run['name']}, stage {stage[-1]}, seed {run['seed']}"
-                models[label] = (torch.softmax(logits, dim=1), targets)
+            kept = read_predictions(path)[f"stage{one.stage}"] if path is not None else {}
+            if split not in kept:
+                continue
+            if len(models) == MOST:
+                left_out += 1
+                continue
+            logits, targets = kept[split]
+            label = f"{one.group.label}{_which(one, mine)}, stage {one.stage}, seed {run['seed']}"
+            models[label] = (torch.softmax(logits, dim=1), targets)
         if len(models) > 1:
-            left_out = sum(predictions_file(run) is not None for run in group) - len(models)
             shown = f"{title} (the first {len(models)}; {left_out} more)" if left_out else title
             for kind, figure in (
                 ("reliability", reliability_curves(models, shown)),
                 ("risk_coverage", risk_coverage_curves(models, shown)),
-                ("true_class", true_class_histograms(models, group[0]["dataset"]["groups"], shown)),
+                ("true_class", true_class_histograms(models, mine[0].runs[0]["dataset"]["groups"], shown)),
             ):
                 paths.append(save(figure, folder / f"{stem}_{kind}")[0])
     return paths
+
+
+def _which(row: Row, others: Sequence[Row]) -> str:
+    alike = {other.group.settings for other in others if other.group.label == row.group.label}
+    return f" (settings {row.group.settings})" if len(alike) > 1 else ""

@@ -9,18 +9,20 @@ from lt_calib.report.published import PUBLISHED_AS, published, published_rows
 from lt_calib.report.rows import Row
 from lt_calib.report.table import show
 
+CAMPAIGNS = ("published", "published_balanced")
 
-def matrix(rows: Sequence[Row], campaign: str = "published") -> list[Grid]:
-    """Lay out a campaign, one table for each of its data sets; none where the rows are of none of them.
+
+def matrix(rows: Sequence[Row]) -> list[Grid]:
+    """Lay out the campaigns of the published tables by data set; nothing where the rows are of none of their data sets.
 
     Only runs of the published network and schedule fill a cell. A method's stages are those that were published; where
-    none was, its last. What was published of methods that the campaign does not have stands below.
+    none was, its last. What was published of methods that they do not have stands below.
 
     Args:
         rows: On the test set.
-        campaign: A file of conf/campaign.
     """
-    jobs = [dict(word.lstrip("+").split("=", 1) for word in job.overrides) for job in jobs_of(campaign)]
+    all_jobs = [job for name in CAMPAIGNS for job in jobs_of(name)]
+    jobs = [dict(word.lstrip("+").split("=", 1) for word in job.overrides) for job in all_jobs]
     datasets = list(dict.fromkeys(job["dataset"] for job in jobs))
     if not any(row.group.dataset in datasets for row in rows):
         return []

@@ -9,11 +9,11 @@ from lt_calib.metric.compare import LEVEL, mcnemar
 from lt_calib.report.read import Run, predictions_file
 from lt_calib.results import read_predictions
 
-TESTED = ("acc", "nll")  # the ECE has no paired test: it is never printed in bold
+TESTED = {"acc": True, "nll": False}  # whether higher is better; the ECE has no paired test: it is never in bold
 
 
 def beyond_noise(one: Sequence[Run], other: Sequence[Run], stage: str, metric: str, split: str = "test") -> bool:
-    """Say whether two methods' runs of the same seeds differ beyond noise (p < 0.05), paired by picture.
+    """Say whether one method's runs are better than another's of the same seeds beyond noise (p < 0.05), by picture.
 
     Accuracy of one seed by McNemar's test; otherwise the bootstrap over the pictures of the mean difference of the
     common seeds. Where no logits of a common seed are there, nothing is known, and the answer is no.
@@ -39,7 +39,10 @@ def beyond_noise(one: Sequence[Run], other: Sequence[Run], stage: str, metric: s
         correct = [score > 0 for score in scores]
     if not differences or correct is None:
         return False
+    together = torch.stack(differences).mean(0)
+    if (float(together.mean()) > 0) != TESTED[metric]:
+        return False
     if metric == "acc" and len(differences) == 1:
         return mcnemar(*correct) < LEVEL
-    means = resampled_means(torch.stack(differences).mean(0)[:, None])
+    means = resampled_means(together[:, None])
     return float(2 * torch.minimum((means <= 0).double().mean(), (means >= 0).double().mean())) < LEVEL

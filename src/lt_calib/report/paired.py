@@ -2,12 +2,13 @@
 
 import math
 import statistics
+import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
 from lt_calib.report.by_factor import Grid
-from lt_calib.report.rows import Row
+from lt_calib.report.rows import Group, Row
 from lt_calib.report.table import data_of
 
 SHOWN = {"acc": "accuracy", "ece": "ECE", "nll": "NLL", "acc_tail": "tail"}
@@ -30,28 +31,35 @@ def stage_effects(rows: Sequence[Row]) -> list[Grid]:
 def method_effects(rows: Sequence[Row], reference: str) -> list[Grid]:
     """Subtract a method from every other, last stage from last stage, seed by seed: mean ± sd (common seeds).
 
-    Both are of the same data, validation part, backbone, length of stage 1, hardware and precision.
+    Both are of the same data, validation part, backbone, length of stage 1 and precision; what has no partner is said.
 
     Args:
         rows: Of the table.
         reference: A method's name.
     """
-    last: dict[Any, str] = {}
+    last: dict[Group, str] = {}
     for row in rows:
         last[row.group] = max(last.get(row.group, ""), row.stage[0])
     alike: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
     for row in (r for r in rows if r.stage[0] == last[r.group]):
-        g = row.group._replace(
-            method="", settings="", network=row.group.backbone, epochs=row.group.epochs.split(" ")[0]
-        )
-        alike[(*g, len(row.stage) > 1)].append(row)  # calibrated, by whatever, beside calibrated
+        g = row.group
+        epochs = g.epochs.split(" ")[0]
+        calibrated = len(row.stage) > 1  # by whatever, beside one that is calibrated by whatever
+        alike[data_of(g), g.imbalance_factor, g.backbone, epochs, g.precision, calibrated].append(row)
     lines = []
-    for mine in alike.values():
-        for base in (r for r in mine if r.group.method == reference):
-            for row in (r for r in mine if r.group.method != reference):
-                lines.append([*_about(row), row.group.label, row.stage, *_by_seed(base, row)])
+    for key, mine in alike.items():
+        bases = [r for r in mine if r.group.method == reference]
+        others = [r for r in mine if r.group.method != reference]
+        if others and not bases:
+            names = ", ".join(sorted({r.group.method for r in others}))
+            print(f"nothing of {reference} beside {names} ({', '.join(map(str, key[:5]))})", file=sys.stderr)
+        for base in bases:
+            for row in others:
+                where = list(dict.fromkeys([base.group.device, row.group.device]))
+                of = f" (minus settings {base.group.settings})" if len(bases) > 1 else ""
+                lines.append([*_about(row), row.group.label + of, row.stage, " / ".join(where), *_by_seed(base, row)])
     title = f"minus {reference}, by seed: points (NLL: nats), mean ± sd (common seeds)"
-    return [Grid(title, [*ABOUT, "method", "stage", *SHOWN.values()], lines)] if lines else []
+    return [Grid(title, [*ABOUT, "method", "stage", "hardware", *SHOWN.values()], lines)] if lines else []
 
 
 def _by_seed(base: Row, row: Row) -> list[str]:
@@ -79,9 +87,9 @@ def pooled(rows: Sequence[Row]) -> dict[tuple[Any, ...], dict[str, tuple[float, 
     found: dict[tuple[Any, ...], dict[str, tuple[float, int]]] = {}
     for key, mine in settings.items():
         for metric in ("acc", "ece", "nll", "acc_head", "acc_medium", "acc_tail"):
-            several: list[list[float]] = [
-                [v for v in r.values[metric] if v is not None] for r in mine if len(r.runs) > 1
-            ]
+            # Methods that share a stage 1 have the same numbers there, which count once.
+            distinct = {tuple(zip((run["seed"] for run in r.runs), r.values[metric], strict=True)) for r in mine}
+            several = [[value for _, value in one if value is not None] for one in distinct]
             several = [values for values in several if len(values) > 1]
             freedom = sum(len(values) - 1 for values in several)
             if freedom:

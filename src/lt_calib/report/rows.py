@@ -19,7 +19,6 @@ METRICS = {
     "acc_medium": "medium",
     "acc_tail": "tail",
 }
-HIGHER_IS_BETTER = {"acc": True, "nll": False}
 PUBLISHED_EPOCHS = ("200", "200 + 0", "200 + 5", "200 + 10")  # 5: of learnable weight scaling
 PUBLISHED_NETWORKS = ("ResNet32", "BBN")  # BBN's is ResNet-32 with its last block twice
 
@@ -84,6 +83,8 @@ class Row:
 def gather(runs: Sequence[Run], split: str = "test") -> dict[Group, list[Run]]:
     """Gather runs that differ in the seed alone, in the order of their seeds; of several of one seed one counts.
 
+    Each gets ``"calibrations"``, method -> ``"calibrated"``, of all runs of its seed.
+
     Args:
         runs: Contents of results.json.
         split: A run without it is left out.
@@ -97,12 +98,12 @@ def gather(runs: Sequence[Run], split: str = "test") -> dict[Group, list[Run]]:
             data["name"], data["imbalance_factor"], data.get("val_per_class", 0), run["name"], epochs, network,
             where["device"], where["precision"], run.get("settings", ""),
         )  # fmt: skip
-        other = groups[group].get(run["seed"])
-        if other and _numbers(other) != _numbers(run):
-            said = f"{other['folder'] / other['file']} and {run['folder'] / run['file']}"
+        kept = groups[group].setdefault(run["seed"], run | {"calibrations": {}})
+        if _numbers(kept) != _numbers(run):
+            said = f"{kept['folder'] / kept['file']} and {run['folder'] / run['file']}"
             print(f"counted once: {said} are runs of the same settings and seed, with other numbers", file=sys.stderr)
-        if other is None or (run.get("calibrated") and not other.get("calibrated")):
-            groups[group][run["seed"]] = run
+        elif run.get("calibrated"):
+            kept["calibrations"].setdefault(run["calibrated"]["stage1"]["method"], run["calibrated"])
     return {group: [by_seed[seed] for seed in sorted(by_seed)] for group, by_seed in sorted(groups.items())}
 
 
@@ -122,10 +123,14 @@ def summarise(runs: Sequence[Run], split: str = "test") -> list[Row]:
         for stage in (s for s in ("stage1", "stage2") if mine[0][s] is not None):
             known = published(group.method, group.dataset, group.imbalance_factor, stage) if split == "test" else ()
             found = [(stage[-1], [run[stage][split] for run in mine], known)]
-            calibrated = [run["calibrated"][stage] for run in mine if run.get("calibrated")]
-            kinds = {about["method"] for about in calibrated if split in about}
-            if len(kinds) == 1 and len(calibrated) == len(mine):  # not of a part of the seeds
-                found.append((f"{stage[-1]} + {kinds.pop()}", [about[split] for about in calibrated], ()))
+            for kind in sorted({kind for run in mine for kind in run["calibrations"]}):
+                scaled = [run["calibrations"].get(kind, {}).get(stage, {}).get(split) for run in mine]
+                if all(scaled):
+                    found.append((f"{stage[-1]} + {kind}", scaled, ()))
+                else:
+                    seeds = ", ".join(str(run["seed"]) for run, one in zip(mine, scaled, strict=True) if not one)
+                    about = f"{group.method}, {group.dataset}, IF {group.imbalance_factor:g}, {stage} + {kind}"
+                    print(f"no row: {about}: not measured on the {split} part for seed {seeds}", file=sys.stderr)
             for label, measured, theirs in found:
                 values = {m: [one.get(m) for one in measured] for m in (*METRICS, "ece_floor_mean", "ece_floor_q95")}
                 rows.append(Row(group, label, mine, values, theirs))
@@ -141,7 +146,7 @@ def mark_bold(rows: Sequence[Row], split: str) -> None:
     for same in settings.values():
         for metric in TESTED:
             ranked = [row for row in same if all(v is not None for v in row.values[metric])]
-            ranked.sort(key=lambda row: mean(row.values[metric]), reverse=HIGHER_IS_BETTER[metric])
+            ranked.sort(key=lambda row: mean(row.values[metric]), reverse=TESTED[metric])
             plain = ranked and ranked[0].stage in ("1", "2")
             if len(ranked) > 1 and plain:
                 stage = f"stage{ranked[0].stage}"

@@ -49,7 +49,7 @@ def _surface(group: Group, axes: tuple[str, ...], mine: Sequence[tuple[Run, dict
 
     def cell(settings: tuple[str, ...], factor: float) -> str:
         values = cells[settings][factor]
-        text = " / ".join(show([value[metric] for value in values], True) for metric in ("acc", "ece"))
+        text = " / ".join(show([value.get(metric) for value in values], True) for metric in ("acc", "ece"))
         text += f" ({len(values)})"
         times, lost = chosen[settings, factor], diverged[settings, factor]
         said = f" (chosen by {times})" if times else ""

@@ -31,12 +31,11 @@ def cell(row: Row, metric: str) -> str:
 
 
 def differences(row: Row, metric: str) -> list[str]:
-    """Format ours minus each published number, in points; ``-`` where data, schedule or network are others."""
-    if None in row.values[metric] or not row.group.as_published:
+    """Format ours minus each published number, in points, none where data, schedule or network are others."""
+    if not row.group.as_published:
         return []
-    ours = 100 * mean(row.values[metric])
-    theirs = (getattr(known, metric) for known in row.published)
-    return ["-" if number is None else f"{ours - number:+.2f}" for number in theirs]
+    theirs = [None if None in row.values[metric] else getattr(known, metric) for known in row.published]
+    return ["-" if one is None else f"{100 * mean(row.values[metric]) - one:+.2f}" for one in theirs]
 
 
 def shown_published(known: Published) -> str:

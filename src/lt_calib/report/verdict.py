@@ -54,15 +54,16 @@ def best_against_all(rows: Sequence[Row], method: str = "best") -> list[Grid]:
     lines = []
     mine = [r for r in rows if r.group.method == method and r.group.full]
     for row in (r for r in mine if r.stage[0] == max(o.stage[0] for o in mine if o.group == r.group)):
-        acc, ece, floor = (row.values[m] for m in ("acc", "ece", "ece_floor_q95"))
-        if None in acc + ece + floor:
+        acc, ece, quantile = (row.values[m] for m in ("acc", "ece", "ece_floor_q95"))
+        if None in acc + ece:
             continue
+        floor = 0.0 if None in quantile else mean(quantile)
         for (name, dataset, factor, stage), known in published_rows().items():
             if (dataset, factor) != (row.group.dataset, row.group.imbalance_factor):
                 continue
             for one in (k for k in known if k.acc is not None):
                 assert one.acc is not None
-                limit = max(one.ece or 0.0, 100 * mean(floor))
+                limit = max(one.ece or 0.0, 100 * floor)
                 calibrated = one.ece is None or 100 * mean(ece) <= limit
                 lines.append([
                     data_of(row.group), f"{factor:g}", row.stage, f"{name}, stage {stage[-1]}", one.source,
