@@ -82,7 +82,8 @@ def page(
 <p>On the {what}. Percent, but for the NLL (nats); mean ± standard deviation (n - 1) over the seeds. Floor: mean and
 95 % quantile of the ECE that a perfectly calibrated model would score on as many pictures; below it nothing can be
 ranked.
-Bold: best of its data, schedule and stage, and apart from every other beyond noise (paired by picture, p &lt; 0.05).
+Bold: best of its data, backbone, schedule, stage and hardware, and better than every other beyond noise (paired by
+picture, p &lt; 0.05).
 A click on a column's head sorts.</p>
 {tables}
 {f"<h2>Not finished</h2><ul>{open_jobs}</ul>" if unfinished else ""}
