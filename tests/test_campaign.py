@@ -66,6 +66,12 @@ def test_budgets(text, seconds):
     assert seconds_of(text) == seconds
 
 
+@pytest.mark.parametrize("text", ["0", "-1", "a"])
+def test_no_jobs_side_by_side(monkeypatch, small, capsys, text):
+    assert main(monkeypatch, f"--jobs={text}") == 2
+    assert f"{text} must be a whole number >= 1" in capsys.readouterr().err
+
+
 def test_a_budget_without_a_unit():
     with pytest.raises(Exception, match="25 must be a number and s, m or h"):
         seconds_of("25")
@@ -135,7 +141,7 @@ def runner(request, tmp_path, monkeypatch) -> None:
 @pytest.mark.usefixtures("runner")
 def test_what_is_done_stays_done_and_a_failure_is_said(small, monkeypatch, capfd):
     assert main(monkeypatch, "--budget", "0s", "dataset.root=nowhere") == 0
-    assert "2 not finished" in capfd.readouterr().out
+    assert "2 not finished, the first of them" in capfd.readouterr().out
     assert not (small / "results").exists()
 
     assert main(monkeypatch) == 1

@@ -132,4 +132,4 @@ def test_a_reference_that_nothing_ran_beside(monkeypatch, tmp_path, capsys):
         main()
     monkeypatch.setattr(sys, "argv", ["report", str(tmp_path), "--reference", "a"])
     main()
-    assert "minus a, by seed" in capsys.readouterr().out
+    assert "last stage minus the last of a, by seed" in capsys.readouterr().out

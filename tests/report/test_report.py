@@ -51,6 +51,7 @@ def test_other_schedules_and_held_out_parts_are_not_averaged():
 def test_other_settings_under_one_name_and_copies_of_a_run(capsys):
     other = copy.deepcopy(RUN) | {"settings": "abc", "seed": 1}
     assert len(table([RUN, other]).splitlines()) == 2 + 2
+    assert "rows of their own: 2 settings of m, d, IF 100, 30 epochs" in capsys.readouterr().err
     again = copy.deepcopy(RUN)
     again["stage1"]["seconds"] = 9.0  # the time it took is none of its numbers
     assert table([RUN, again]) == table([RUN])

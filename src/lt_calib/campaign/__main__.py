@@ -32,6 +32,13 @@ def seconds_of(text: str) -> float:
     return float(found[1]) * UNITS[found[2]]
 
 
+def at_least_one(text: str) -> int:
+    """Read a whole number >= 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} must be a whole number >= 1")
+    return int(text)
+
+
 def refuse_other_extra(extra: Sequence[str]) -> None:
     """Refuse what would make other results than the campaign's file says, or put them into another folder."""
     keys = {word: word.lstrip("+").split("=")[0] for word in extra}
@@ -44,7 +51,8 @@ def refuse_other_extra(extra: Sequence[str]) -> None:
 
 
 def status(jobs: Sequence[Job], todo: Sequence[Job]) -> Iterator[str]:
-    """Say for each data set and imbalance factor which jobs are done: experiment, variant, number of seeds."""
+    """Say how many jobs are done, and which of each data set and factor: experiment, variant, number of seeds."""
+    yield f"{len(jobs) - len(todo)} of {len(jobs)} done"
     for folder in dict.fromkeys(job.file.parent for job in jobs):
         names = {job: job.file.stem.rpartition("_seed")[0] for job in jobs if job.file.parent == folder}
         of = Counter(names.values())
@@ -57,10 +65,16 @@ def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m lt_calib.campaign", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("name", help="a file of conf/campaign")
-    parser.add_argument("--budget", type=seconds_of, default=float("inf"), metavar="TIME", help="25m, 90s or 8h")
-    parser.add_argument("--results", type=Path, default=Path("results"), help="where finished jobs' results.json go")
-    parser.add_argument("--work", type=Path, default=Path("outputs/campaign"), help="where the jobs run")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="jobs side by side, on one GPU, say")
+    parser.add_argument(
+        "--budget", type=seconds_of, default=float("inf"), metavar="TIME", help="25m, 90s or 8h; default: no end"
+    )
+    parser.add_argument(
+        "--results", type=Path, default=Path("results"), help="where finished jobs' results.json go; default: results"
+    )
+    parser.add_argument(
+        "--work", type=Path, default=Path("outputs/campaign"), help="where the jobs run; default: outputs/campaign"
+    )
+    parser.add_argument("--jobs", type=at_least_one, default=1, metavar="N", help="jobs side by side; default: 1")
     parser.add_argument("--status", action="store_true", help="say what is done, and run nothing")
     parser.add_argument("extra", nargs="*", metavar="KEY=VALUE", help="dataset.root=DIR, trainer=gpu")
     args = parser.parse_intermixed_args()
@@ -80,7 +94,12 @@ def main() -> None:
     said = run_all(todo, run, max(1, args.jobs), stop)
     for word in ("failed", "not finished"):
         these = [job for job in todo if said[job] == word]
-        print(f"{len(these)} {word}" + "".join(f"\n  {job.file}" for job in these[: 10 if word == "failed" else 1]))
+        shown = these[: 10 if word == "failed" else 1]
+        print(
+            f"{len(these)} {word}{', the first of them' * (len(shown) < len(these))}",
+            *(f"  {j.file}" for j in shown),
+            sep="\n",
+        )
     done = len(jobs) - sum(word != "done" for word in said.values())
     print(f"{done} of {len(jobs)} done; python -m lt_calib.report {results}")
     sys.exit(1 if "failed" in said.values() else 0)

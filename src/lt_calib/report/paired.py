@@ -58,7 +58,7 @@ def method_effects(rows: Sequence[Row], reference: str) -> list[Grid]:
                 where = list(dict.fromkeys([base.group.device, row.group.device]))
                 of = f" (minus settings {base.group.settings})" if len(bases) > 1 else ""
                 lines.append([*_about(row), row.group.label + of, row.stage, " / ".join(where), *_by_seed(base, row)])
-    title = f"minus {reference}, by seed: points (NLL: nats), mean ± sd (common seeds)"
+    title = f"last stage minus the last of {reference}, by seed: points (NLL: nats), mean ± sd (common seeds)"
     return [Grid(title, [*ABOUT, "method", "stage", "hardware", *SHOWN.values()], lines)] if lines else []
 
 

@@ -2,7 +2,7 @@
 
 import statistics
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -119,7 +119,12 @@ def summarise(runs: Sequence[Run], split: str = "test") -> list[Row]:
         split: ``"test"`` or ``"val"``; a run without that split has no row.
     """
     rows = []
-    for group, mine in gather(runs, split).items():
+    groups = gather(runs, split)
+    alike = Counter(group._replace(settings="") for group in groups)
+    for group in (g for g, times in alike.items() if times > 1):
+        said = f"{group.method}, {group.dataset}, IF {group.imbalance_factor:g}, {group.epochs} epochs"
+        print(f"rows of their own: {alike[group]} settings of {said}; their config.yaml differ", file=sys.stderr)
+    for group, mine in groups.items():
         for stage in (s for s in ("stage1", "stage2") if mine[0][s] is not None):
             known = published(group.method, group.dataset, group.imbalance_factor, stage) if split == "test" else ()
             found = [(stage[-1], [run[stage][split] for run in mine], known)]

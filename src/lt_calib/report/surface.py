@@ -1,4 +1,4 @@
-"""The surface of a grid: every point's accuracy / ECE a line, an imbalance factor a column."""
+"""The surface of a grid: every point's number, accuracy / ECE / NLL a line, an imbalance factor a column."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -36,6 +36,7 @@ def surfaces(runs: Sequence[Run], split: str = "test") -> list[Grid]:
 
 def _surface(group: Group, axes: tuple[str, ...], mine: Sequence[tuple[Run, dict[str, Any]]], split: str) -> Grid:
     cells: dict[tuple[str, ...], dict[float, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
+    numbers: dict[tuple[tuple[str, ...], float], set[int]] = defaultdict(set)
     chosen: Counter[tuple[tuple[str, ...], float]] = Counter()
     diverged: Counter[tuple[tuple[str, ...], float]] = Counter()
     for run, found in mine:
@@ -43,20 +44,27 @@ def _surface(group: Group, axes: tuple[str, ...], mine: Sequence[tuple[Run, dict
         for k, point in enumerate(found["points"]):
             settings = tuple(str(point["settings"][axis]) for axis in axes)
             cells[settings][factor] += [point[split]] if split in point else []
+            numbers[settings, factor].add(k)
             diverged[settings, factor] += "diverged" in point
             chosen[settings, factor] += bool(found["select"]) and k == found["chosen"]
     factors = sorted({factor for by in cells.values() for factor in by}, reverse=True)
 
     def cell(settings: tuple[str, ...], factor: float) -> str:
         values = cells[settings][factor]
-        text = " / ".join(show([value.get(metric) for value in values], True) for metric in ("acc", "ece"))
+        number = ", ".join(map(str, sorted(numbers[settings, factor])))
+        text = " / ".join(show([value.get(m) for value in values], m != "nll") for m in ("acc", "ece", "nll"))
         text += f" ({len(values)})"
         times, lost = chosen[settings, factor], diverged[settings, factor]
         said = f" (chosen by {times})" if times else ""
-        return (text if values else "-") + said + (f" ({lost} diverged)" if lost else "")
+        return (
+            (f"{number}: " if number else "")
+            + (text if values else "-")
+            + said
+            + (f" ({lost} diverged)" if lost else "")
+        )
 
     part = {"test": "test set", "val": "validation part"}[split]
     about = f"{group.method}, {data_of(group)}, {group.network}, {group.epochs} epochs"
-    title = f"{about}: accuracy / ECE of the grid's points on the {part} (runs)"
+    title = f"{about}: point: accuracy / ECE / NLL on the {part} (runs)"
     lines = [[*settings, *(cell(settings, factor) for factor in factors)] for settings in sorted(cells)]
     return Grid(title, [*axes, *(f"IF {factor:g}" for factor in factors)], lines)
