@@ -84,6 +84,20 @@ def weights(path: Path, part: str) -> dict[str, torch.Tensor]:
     return torch.load(path, weights_only=True)[part]
 
 
+def test_a_stage_1_of_two_processes_is_trained_once_and_is_not_that_of_one(tmp_path, caplog):
+    shared = [*STILL, "stage1.max_epochs=1", "cache=on", f"cache.root={tmp_path / 'cache'}"]
+    ddp = ["trainer=ddp_cpu", "trainer.precision=32-true"]
+    caplog.set_level("INFO", "lt_calib")
+    run(compose_config(*shared, *ddp), tmp_path / "first")
+    run(compose_config(*shared), tmp_path / "one")
+    assert "it is taken from the cache" not in caplog.text
+    run(compose_config(*shared, *ddp), tmp_path / "second")
+    assert "it is taken from the cache" in caplog.text
+    first, one, second = (weights(tmp_path / name / "stage1.ckpt", "backbone") for name in ("first", "one", "second"))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not torch.equal(first["conv1.weight"], one["conv1.weight"])
+
+
 def test_stage_1_is_what_the_pieces_of_each_batch_give(two):
     wanted = stage1_in_two_pieces(compose_config(*TWO, *VAL))
     got = weights(two / "stage1.ckpt", "backbone")

@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lt_calib.checkpoint import read_checkpoint, remove_remains, write_atomically
 from lt_calib.errors import InputError
-from lt_calib.ranks import processes
+from lt_calib.ranks import position, processes
 
 log = logging.getLogger("lt_calib.cache")
 
@@ -55,6 +55,7 @@ def settings_of(cfg: DictConfig, data: Any) -> dict[str, Any]:
         "stage1": {k: v for k, v in plain["stage1"].items() if k != "ckpt_path"},
         "precision": resolve_precision(trainer["precision"], trainer["accelerator"]),
         "compile": trainer["compile"],
+        "processes": processes(cfg),  # each has its own part of a batch, and on CPUs its own batch statistics
         **made_by(cfg),
     }
     if "val" in data.splits:  # then history has its metrics
@@ -101,11 +102,11 @@ def shared_stage1(cfg: DictConfig, data: Any, path: Path) -> Iterator[None]:
     """Put the entry of these settings at ``path``, or keep what the body puts there.
 
     While a job is inside, another one with the same settings waits at the door, and then finds the entry. The lock is
-    the operating system's, so that a killed job's is free.
+    the operating system's, so that a killed job's is free. Processes that torchrun or srun have started leave the cache
+    alone: they are all there already, and the others would begin while the first still waits.
 
     Args:
-        cfg: The composed configuration; ``cache.root`` null, a given stage 1, no epochs or several processes: the
-            cache is left alone.
+        cfg: The composed configuration; ``cache.root`` null, a given stage 1 or no epochs: the cache is left alone.
         data: The data module, set up.
         path: Of the job's own checkpoint of stage 1. Where it is there already, of a job that was killed later, it
             becomes the entry if there is none.
@@ -116,8 +117,8 @@ def shared_stage1(cfg: DictConfig, data: Any, path: Path) -> Iterator[None]:
     if root is None or cfg.stage1.ckpt_path or not cfg.stage1.max_epochs:
         yield
         return
-    if processes(cfg) > 1:
-        log.info("Several processes train stage 1 together: the cache is left alone.")
+    if position()[1] > 1:
+        log.info("torchrun or srun has started the processes: the cache of stage 1 is left alone.")
         yield
         return
     settings = settings_of(cfg, data)

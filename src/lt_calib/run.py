@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import traceback
-from contextlib import nullcontext, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -98,8 +98,10 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
             write_atomically(folder / "config.yaml", lambda stream: stream.write(OmegaConf.to_yaml(cfg).encode()))
 
         ckpt_path = Path(cfg.stage1.ckpt_path or folder / "stage1.ckpt")
-        with ranks.together(cfg, folder):
+        with ExitStack() as together:
             with shared_stage1(cfg, data, ckpt_path):
+                # Begun inside: while this process waits at the cache's door, there are no others that would time out.
+                together.enter_context(ranks.together(cfg, folder))
                 fits = {"stage1": fit_or_load(cfg, data, stage1, sampler1, ckpt_path, logger, metrics)}
             predictions = {"stage1": predict(cfg, data, stage1)}
             if two_stages:
