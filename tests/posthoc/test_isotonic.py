@@ -6,14 +6,20 @@ from sklearn.isotonic import IsotonicRegression
 from lt_calib.posthoc.isotonic import Isotonic
 
 
-def sample(n: int = 400) -> tuple[torch.Tensor, torch.Tensor]:
+def sample(confident: float, n: int = 400) -> tuple[torch.Tensor, torch.Tensor]:
+    """Predictions of which four fifths are right; the logit of the predicted class is ``confident`` higher."""
     draws = torch.Generator().manual_seed(0)
     logits = 3 * torch.randn(n, 3, generator=draws)
-    return logits, torch.multinomial(torch.softmax(logits / 2, dim=1), 1, generator=draws)[:, 0]
+    predicted = logits.argmax(dim=1)
+    logits[torch.arange(n), predicted] += confident
+    wrong = torch.rand(n, generator=draws) < 0.2
+    return logits, torch.where(wrong, (predicted + 1) % 3, predicted)
 
 
-def test_scikit_learns_curves_row_by_row():
-    logits, targets = sample()
+# 6: most predictions are surer than 0.998, the steps between them are all that tells right from wrong.
+@pytest.mark.parametrize("confident", [0.0, 6.0])
+def test_scikit_learns_curves_row_by_row(confident):
+    logits, targets = sample(confident)
     probs = torch.softmax(logits.double(), dim=1).numpy()
     columns = []
     for c in range(3):
@@ -22,9 +28,24 @@ def test_scikit_learns_curves_row_by_row():
     wanted = np.stack(columns, axis=1)
     wanted /= wanted.sum(axis=1, keepdims=True)
     got = Isotonic(3).fit(logits, targets)(logits).numpy()
-    # The curve has steps, which its table of 1001 points smooths over one part in a thousand.
-    assert np.mean(np.abs(got - wanted) > 0.01) < 0.03
-    assert np.abs(got - wanted).mean() < 0.002
+    np.testing.assert_allclose(got, wanted, rtol=1e-6, atol=1e-7)
+
+
+def test_what_lies_outside_of_the_pictures_it_was_fitted_on_takes_the_last_value():
+    logits, targets = sample(0.0)
+    fitted = Isotonic(3).fit(logits, targets)
+    beyond = fitted(torch.tensor([[60.0, 0.0, 0.0]]))
+    assert torch.equal(beyond, fitted(torch.tensor([[90.0, 0.0, 0.0]])))
+    assert float(beyond.max()) < 1
+
+
+def test_a_fresh_one_takes_the_knots_of_another():
+    logits, targets = sample(6.0)
+    fitted, fresh = Isotonic(3).fit(logits, targets), Isotonic(3)
+    fresh.load_state_dict(fitted.state_dict())
+    assert torch.equal(fresh(logits), fitted(logits))
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        Isotonic(4).load_state_dict(fitted.state_dict())
 
 
 def test_no_probability_is_zero():

@@ -9,21 +9,19 @@ from torch import Tensor
 
 from lt_calib.posthoc.base import Calibrator
 
-POINTS = 1000  # a curve is kept by its values at this many equal steps of the square root: finest near 0
-
 
 class Isotonic(Calibrator):
     """Every class's probability softmax(z)_c through a rising curve of its own, then rows scaled to sum to 1.
 
-    The curve is scikit-learn's isotonic regression of [y = c] on the probability. Its values are kept within
-    [1 / (2 N), 1 - 1 / (2 N)], N the pictures that it was fitted on: N pictures cannot tell a probability nearer to 0
-    or 1 from them, and the NLL stays finite. Predictions may change.
+    The curve is scikit-learn's isotonic regression of [y = c] on the probability: linear between its knots, level
+    outside of them. Its values are kept within [1 / (2 N), 1 - 1 / (2 N)], N the pictures that it was fitted on: N
+    pictures cannot tell a probability nearer to 0 or 1 from them, and the NLL stays finite. Predictions may change.
 
     Args:
         num_classes: K.
 
     Attributes:
-        curves: (K, 1001) float64, the values at probabilities (i / 1000)^2, linear in the root between them.
+        knots: (2, K, M) float64, probabilities and values; a curve of fewer than M repeats its last.
 
     Shape:
         (N, K) float -> (N, K) float32.
@@ -32,31 +30,37 @@ class Isotonic(Calibrator):
         Zadrozny and Elkan, "Transforming Classifier Scores into Accurate Multiclass Probability Estimates", KDD 2002.
     """
 
-    curves: Tensor
+    knots: Tensor
 
     def __init__(self, num_classes: int) -> None:
         super().__init__(num_classes)
-        self.register_buffer("curves", torch.zeros(num_classes, POINTS + 1, dtype=torch.float64))
+        self.register_buffer("knots", torch.zeros(2, num_classes, 1, dtype=torch.float64))
 
     def search(self, logits: Tensor, targets: Tensor) -> None:
         """Fit the curve of every class."""
-        probs, labels = torch.softmax(logits, dim=1).numpy(), targets.numpy()
+        probs, labels = torch.softmax(logits, dim=1).cpu().numpy(), targets.cpu().numpy()
         least = 1 / (2 * len(labels))
-        at = np.linspace(0, 1, POINTS + 1) ** 2
+        curves = []
         for c in range(self.num_classes):
-            curve = IsotonicRegression(y_min=least, y_max=1 - least, out_of_bounds="clip")
-            curve.fit(probs[:, c], labels == c)
-            self.curves[c] = torch.from_numpy(curve.predict(at))
+            curve = IsotonicRegression(y_min=least, y_max=1 - least, out_of_bounds="clip").fit(probs[:, c], labels == c)
+            curves.append(np.stack([curve.X_thresholds_, curve.y_thresholds_]))
+        longest = max(curve.shape[1] for curve in curves)
+        padded = [np.pad(curve, ((0, 0), (0, longest - curve.shape[1])), mode="edge") for curve in curves]
+        self.knots = torch.from_numpy(np.stack(padded, axis=1)).to(self.knots)
 
     def probs(self, logits: Tensor) -> Tensor:
         """Look the probabilities up in the curves, and scale the rows."""
-        place = torch.softmax(logits, dim=1).sqrt() * POINTS
-        below = place.floor().long().clamp(max=POINTS - 1)
-        classes = torch.arange(self.num_classes, device=logits.device)
-        low, high = self.curves[classes, below], self.curves[classes, below + 1]
-        values = low + (place - below) * (high - low)
-        return values / values.sum(dim=1, keepdim=True)
+        probs, (at, values) = torch.softmax(logits, dim=1).cpu().numpy(), self.knots.cpu().numpy()
+        columns = [np.interp(probs[:, c], at[c], values[c]) for c in range(self.num_classes)]
+        found = torch.from_numpy(np.stack(columns, axis=1)).to(logits)
+        return found / found.sum(dim=1, keepdim=True)
 
     def settings(self) -> dict[str, Any]:
-        """Say how many curves there are; their values are in the state dict."""
-        return {"curves": self.num_classes, "points": POINTS + 1}
+        """Say how many curves there are, and of how many knots the longest; the rest is in the state dict."""
+        return {"curves": self.num_classes, "knots": self.knots.shape[2]}
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        kept = state_dict.get(f"{prefix}knots")
+        if isinstance(kept, Tensor) and kept.shape[:2] == self.knots.shape[:2]:  # how many there are is known only now
+            self.knots = torch.zeros_like(kept, dtype=torch.float64)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
