@@ -44,6 +44,10 @@ def run(folder: Path, name: str, skill: float, seed: int = 0, noise: int = 0, fa
     }  # fmt: skip
 
 
+def several(folder: Path, name: str, skill: float, noise: int = 0, seeds: int = 3) -> list[dict]:
+    return [run(folder, name, skill, seed, noise) for seed in range(seeds)]
+
+
 def test_published_numbers_by_hand():
     both = published("cutmix_awabs", "cifar10_lt", 100, "stage2")
     assert [known[:3] for known in both] == [("4.4", 81.22, 2.553), ("4.6", 82.2, 2.55)]
@@ -85,34 +89,48 @@ def test_what_was_not_trained_as_published_has_no_difference(tmp_path, change):
 
 
 def test_a_difference_inside_the_noise_is_not_bold(tmp_path):
-    good, bad = run(tmp_path, "good", 3.0), run(tmp_path, "bad", 1.0, noise=1)
-    assert beyond_noise([good], [bad], "stage1", "acc")
-    bold = {row.group.method: row.bold for row in summarise([good, bad])}
+    good, bad = several(tmp_path, "good", 3.0), several(tmp_path, "bad", 1.0, noise=1)
+    assert beyond_noise(good, bad, "stage1", "acc")
+    bold = {row.group.method: row.bold for row in summarise([*good, *bad])}
     assert bold == {"good": {"acc", "nll"}, "bad": set()}
-    assert markdown(summarise([good, bad])).count("**") == 4
-    twin = run(tmp_path, "twin", 3.0, noise=2)  # as good, with other errors
-    assert {row.group.method: row.bold for row in summarise([good, bad, twin])} == {
+    assert markdown(summarise([*good, *bad])).count("**") == 4
+    twin = several(tmp_path, "twin", 3.0, noise=2)  # as good, with other errors
+    assert {row.group.method: row.bold for row in summarise([*good, *bad, *twin])} == {
         "good": set(), "bad": set(), "twin": set(),
     }  # fmt: skip
-    (good["folder"] / "predictions.npz").unlink()
-    assert all(not row.bold for row in summarise([good, bad]))  # nothing is known without the logits
+    for one in good[1:]:
+        (one["folder"] / "predictions.npz").unlink()
+    assert all(not row.bold for row in summarise([*good, *bad]))  # one seed's logits: nothing is known of the others
+
+
+def test_the_same_method_trained_twice_is_rarely_bold(tmp_path):
+    """Seeds whose skill scatters by more than the pictures explain, as those of real networks do."""
+    draws = np.random.default_rng(0)
+    found = 0
+    for trial in range(60):
+        one, other = (
+            [run(tmp_path / f"{trial}", name, 2 + 0.15 * draws.standard_normal(), seed, noise) for seed in range(3)]
+            for noise, name in ((2 * trial, "one"), (2 * trial + 1, "other"))
+        )
+        found += beyond_noise(one, other, "stage1", "nll") or beyond_noise(other, one, "stage1", "nll")
+    assert found <= 6  # 3 at 5 %; by the pictures alone it is 31
 
 
 def test_bold_is_what_is_better_on_the_seeds_that_both_ran(tmp_path):
-    """A half-run campaign: the mean over all seeds is ahead, and behind on the only seed in common."""
-    ahead = [run(tmp_path, "ahead", skill, seed) for seed, skill in enumerate((1.7, 5.0, 5.0))]
-    behind = run(tmp_path, "behind", 2.5, noise=1)
-    rows = {row.group.method: row for row in summarise([*ahead, behind])}
+    """A half-run campaign: the mean over all seeds is ahead, and behind on the two seeds in common."""
+    ahead = [run(tmp_path, "ahead", skill, seed) for seed, skill in enumerate((1.7, 1.7, 5.0, 5.0, 5.0))]
+    behind = several(tmp_path, "behind", 2.5, noise=1, seeds=2)
+    rows = {row.group.method: row for row in summarise([*ahead, *behind])}
     assert mean(rows["ahead"].values["acc"]) > mean(rows["behind"].values["acc"])
-    assert beyond_noise([behind], ahead, "stage1", "acc")
-    assert not beyond_noise(ahead, [behind], "stage1", "acc")
-    assert not beyond_noise(ahead, [behind], "stage1", "nll")
+    assert beyond_noise(behind, ahead, "stage1", "nll")
+    assert not beyond_noise(ahead, behind, "stage1", "acc")
+    assert not beyond_noise(ahead, behind, "stage1", "nll")
     assert rows["ahead"].bold == rows["behind"].bold == set()
 
 
-def test_several_seeds_are_compared_by_picture(tmp_path):
-    good = [run(tmp_path, "good", 2.3, seed) for seed in range(3)]
-    bad = [run(tmp_path, "bad", 1.7, seed, noise=1) for seed in range(3)]
+def test_several_seeds_are_compared_by_seed_and_by_picture(tmp_path):
+    good, bad = several(tmp_path, "good", 2.3), several(tmp_path, "bad", 1.7, noise=1)
+    assert not beyond_noise(good[:1], bad[:1], "stage1", "nll")  # what one seed says of a method is not known
     assert beyond_noise(good, bad, "stage1", "acc")
     assert beyond_noise(good, bad, "stage1", "nll")
     assert not beyond_noise(good, [b | {"seed": b["seed"] + 9} for b in bad], "stage1", "nll")  # no common seed
@@ -240,15 +258,16 @@ def test_the_page_holds_everything_and_escapes_names(tmp_path):
 
 def test_what_may_choose_is_marked_and_drawn_by_its_own_pictures(tmp_path, monkeypatch):
     """The validation part says the opposite of the test set, and only it is looked at."""
-    good, bad = run(tmp_path, "good", 3.0), run(tmp_path, "bad", 1.0, noise=1)
-    for one, other in ((good, bad), (bad, good)):
+    good, bad = several(tmp_path, "good", 3.0), several(tmp_path, "bad", 1.0, noise=1)
+    pairs = [*zip(good, bad, strict=True), *zip(bad, good, strict=True)]
+    for one, other in pairs:
         one["stage1"]["val"] = other["stage1"]["test"]
-    assert all(not row.bold for row in summarise([good, bad], "val"))  # no validation logits: nothing is known
-    arrays = {r["name"]: dict(np.load(r["folder"] / "predictions.npz")) for r in (good, bad)}
-    for one, other in ((good, "bad"), (bad, "good")):
-        more = {"stage1_val_logits": arrays[other]["stage1_test_logits"], "val_targets": TARGETS.numpy()}
-        np.savez(one["folder"] / "predictions.npz", **arrays[one["name"]], **more)
-    rows = summarise([good, bad], "val")
+    assert all(not row.bold for row in summarise([*good, *bad], "val"))  # no validation logits: nothing is known
+    arrays = {r["folder"]: dict(np.load(r["folder"] / "predictions.npz")) for r in (*good, *bad)}
+    for one, other in pairs:
+        more = {"stage1_val_logits": arrays[other["folder"]]["stage1_test_logits"], "val_targets": TARGETS.numpy()}
+        np.savez(one["folder"] / "predictions.npz", **arrays[one["folder"]], **more)
+    rows = summarise([*good, *bad], "val")
     assert {row.group.method: row.bold for row in rows} == {"bad": {"acc", "nll"}, "good": set()}
     drawn: list[dict] = []
     monkeypatch.setattr(
@@ -257,7 +276,7 @@ def test_what_may_choose_is_marked_and_drawn_by_its_own_pictures(tmp_path, monke
     )
     paths = draw_comparisons(rows, tmp_path / "figures", "val")
     assert all("_val_" in path.stem for path in paths)
-    assert drawn[0]["good, stage 1"] == [(bad["stage1"]["test"]["acc"], 0.05)]
+    assert drawn[0]["good, stage 1"] == [(one["stage1"]["test"]["acc"], 0.05) for one in bad]
 
 
 def test_other_networks_and_schedules_are_drawn_apart(tmp_path):

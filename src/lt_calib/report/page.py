@@ -83,7 +83,7 @@ def page(
 95 % quantile of the ECE that a perfectly calibrated model would score on as many pictures; below it nothing can be
 ranked.
 Bold: best of its data, backbone, schedule, stage and hardware, and better than every other beyond noise (paired by
-picture, p &lt; 0.05).
+seed and by picture, p &lt; 0.05 each; of one seed nothing is bold).
 A click on a column's head sorts.</p>
 {tables}
 {f"<h2>Not finished</h2><ul>{open_jobs}</ul>" if unfinished else ""}
