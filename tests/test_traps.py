@@ -1,6 +1,7 @@
 """The traps that the field's code has fallen into, each with a test that fails if ours does."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from lt_calib.errors import InputError
 from lt_calib.loss.balanced_softmax import BalancedSoftmax
 from lt_calib.loss.dynamic_balanced_softmax import DynamicBalancedSoftmax
 from lt_calib.run import run
-from tests.conftest import EXPERIMENTS, TINY
+from tests.conftest import EXPERIMENTS, TINY, plugins
 from tests.test_conf import resolved
 
 
@@ -69,6 +70,30 @@ def test_balanced_softmax_on_class_balanced_batches_corrects_once(composed):
     assert float(loss.log_prior.max() - loss.log_prior.min()) < 1e-6
     with pytest.raises(InputError, match="both correct"):
         build.build_sampler_and_loss(resolved(composed(*overrides, "stage1.loss.prior=data")), data, 1)
+
+
+@pytest.mark.parametrize("augment", ["cmo", "remix", "unimix", "bbn"])
+def test_a_fixed_prior_under_mixing_that_moves_the_labels_is_refused(composed, augment):
+    overrides = ["dataset=digits_lt", f"augment={augment}"]
+    data = build.build_data(resolved(composed(*overrides)))
+    loss = [*overrides, "loss@stage1.loss=balanced_softmax"]
+    with pytest.raises(InputError, match=r"moves the labels' frequencies.*dynamic_balanced_softmax"):
+        build.build_sampler_and_loss(resolved(composed(*loss)), data, 1)
+    build.build_sampler_and_loss(resolved(composed(*loss, "allow_double_correction=true")), data, 1)
+    classifier = [*overrides, "stage2=logit_adjustment"]
+    for asked, expected in (
+        (classifier, pytest.raises(InputError, match="its augmentation moves them")),
+        ([*classifier, "allow_double_correction=true"], nullcontext()),
+    ):
+        cfg = resolved(composed(*asked))
+        with expected:
+            build.check_stage2(cfg, data, *build.build_network(cfg, 10))
+
+
+def test_mixing_within_a_batch_leaves_the_labels_frequencies(composed):
+    moved = {name: build.labels_moved(composed(f"augment={name}").augment) for name in plugins("augment")}
+    assert {name for name, does in moved.items() if does} == {"bbn", "cmo", "remix", "unimix"}
+    assert build.labels_moved(composed("augment=autoaugment_cutmix", "augment@augment.then=remix").augment)
 
 
 def test_a_sampler_that_changes_is_refused_where_the_prior_is_fixed(composed):

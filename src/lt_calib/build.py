@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.utils import instantiate
+from hydra.utils import get_class, instantiate
 from lightning import Callback, Trainer
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
@@ -79,6 +79,12 @@ def build_sampler_and_loss(cfg: DictConfig, data: LongTailedDataModule, stage: i
             f"stage{stage}: the sampler's class frequencies change over the epochs, and the loss corrects for fixed "
             "ones; take loss dynamic_balanced_softmax, or another sampler"
         )
+    if asked is not None and stage == 1 and labels_moved(cfg.augment) and not cfg.allow_double_correction:
+        raise InputError(
+            f"augment {cfg.augment._target_.rsplit('.', 1)[-1]} moves the labels' frequencies away from the sampler's, "
+            "which the loss corrects for; take loss@stage1.loss=dynamic_balanced_softmax or, where it is meant, "
+            "allow_double_correction=true"
+        )
     prior = resolve_prior(asked or "sampler", sampler.prior, data.class_counts, cfg.allow_double_correction)
     return sampler, instantiate(node.loss)(data.class_counts, prior=prior)
 
@@ -89,6 +95,14 @@ def fixed_prior(sampler: EpochSampler, max_epochs: int) -> Tensor | None:
     last = sampler.prior
     sampler.set_epoch(0)
     return last if torch.allclose(last, sampler.prior) else None
+
+
+def labels_moved(node: DictConfig) -> bool:
+    """Tell whether an augmentation gives the labels other frequencies: by another sampler's partners, or by rule."""
+    if "_target_" not in node:
+        return False
+    by_rule = getattr(get_class(node._target_), "moves_labels", False)
+    return by_rule or "partner" in node or labels_moved(node.get("then") or OmegaConf.create())
 
 
 def asked_prior(node: DictConfig) -> str | None:
@@ -112,13 +126,14 @@ def build_stage2(
         return lambda: features_of(build_trainer(cfg, 0, []), backbone, data, split)
 
     sampler1, loss1 = build_sampler_and_loss(cfg, data, 1)
+    allowed = cfg.allow_double_correction
     corrects = any(getattr(part, "corrects", False) for part in loss1.modules())
     new = finish(
         instantiate(cfg.stage2.classifier),
         classifier,
         num_classes=data.num_classes,
-        prior=fixed_prior(sampler1, cfg.stage1.max_epochs),
-        corrected=corrects and not cfg.allow_double_correction,
+        prior=None if labels_moved(cfg.augment) and not allowed else fixed_prior(sampler1, cfg.stage1.max_epochs),
+        corrected=corrects and not allowed,
         train_features=features("train"),
         val_features=features("val") if "val" in data.splits else None,
     )

@@ -30,6 +30,8 @@ class Remix:
         Chou et al., "Remix: Rebalanced Mixup", ECCV 2020 workshops.
     """
 
+    moves_labels = True  # to the rarer class, away from the frequencies that the sampler draws
+
     def __init__(
         self,
         class_counts: Sequence[int],

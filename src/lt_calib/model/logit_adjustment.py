@@ -10,7 +10,8 @@ class LogitAdjusted(nn.Module):
 
     Args:
         classifier: Stage 1's.
-        prior: pi (K,), the class frequencies of the batches that stage 1 drew, > 0; None where they changed.
+        prior: pi (K,), the class frequencies of the batches that stage 1 drew, > 0; None where they changed
+            or mixing moved the labels'.
         corrected: Whether stage 1's loss corrected for them already.
         tau: >= 0; 0 changes nothing.
 
@@ -30,7 +31,8 @@ class LogitAdjusted(nn.Module):
         if prior is None or not bool((prior > 0).all()):
             raise InputError(
                 "logit adjustment needs one frequency > 0 for each class, and stage 1's sampler draws a class never or "
-                "changes its frequencies with the epoch: take sampler@stage1.sampler=instance_balanced"
+                "changes its frequencies with the epoch, or its augmentation moves them: take "
+                "sampler@stage1.sampler=instance_balanced and another augment"
             )
         if corrected:
             raise InputError(
