@@ -70,6 +70,7 @@ def assemble(
             "groups": data.groups,
         },
         "network": network_of(cfg),
+        "recipe": recipe_of(cfg),
         "stage1": stage("stage1"),
         "stage2": stage("stage2"),
         "calibrated": None,
@@ -91,6 +92,16 @@ def network_of(cfg: DictConfig) -> dict[str, str]:
         return node._target_.rsplit(".", 1)[-1] + (f"({settings})" if settings else "")
 
     return {"backbone": name(cfg.model.backbone), "classifier": name(cfg.model.classifier)}
+
+
+def recipe_of(cfg: DictConfig) -> str:
+    """Say how stage 1 is optimised, but for its epochs: what else than method and network a number depends on."""
+    one = cfg.stage1
+    schedule = ", ".join(f"{k} {v}" for k, v in one.schedule.items() if not str(k).startswith("_"))
+    return (
+        f"lr {one.lr:g}, {'Nesterov ' if one.nesterov else ''}momentum {one.momentum:g}, "
+        f"weight decay {one.weight_decay:g}, batch {cfg.dataset.batch_size}, {schedule}"
+    )
 
 
 def with_intervals(logits: Tensor, targets: Tensor) -> dict[str, Any]:

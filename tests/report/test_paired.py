@@ -8,7 +8,9 @@ from lt_calib.report.__main__ import main
 from lt_calib.report.paired import changes, method_effects, pooled, seed_noise, stage_effects
 from lt_calib.report.published import published
 from lt_calib.report.rows import summarise
-from lt_calib.report.verdict import best_against_all, reproduced
+from lt_calib.report.verdict import apart_by_chance, best_against_all, reproduced
+
+RECIPE = "lr 0.1, momentum 0.9, weight decay 0.0005, batch 128, warmup 0.025, milestones [0.8, 0.9], gamma 0.1"
 
 
 def one(name, seed, stage1, stage2=None, scaled=None, **more):
@@ -24,7 +26,7 @@ def one(name, seed, stage1, stage2=None, scaled=None, **more):
     calibrated = {f"stage{i}": {"method": "temperature", "test": test(acc)} for i, acc in enumerate(scaled or (), 1)}
     return {
         "name": name, "seed": seed, "settings": name, "folder": Path("nowhere"), "file": "a.json",
-        "network": {"backbone": "ResNet32", "classifier": "Linear"},
+        "network": {"backbone": "ResNet32", "classifier": "Linear"}, "recipe": RECIPE,
         "dataset": {"name": "cifar10_lt", "imbalance_factor": 100, "val_per_class": 0},
         "stage1": {"epochs": 200, "test": test(stage1)},
         "stage2": None if stage2 is None else {"epochs": 10, "test": test(stage2)}, "calibrated": calibrated,
@@ -99,29 +101,56 @@ def test_which_published_numbers_are_reproduced():
     assert [known.acc for known in theirs] == [70.4, 71.25]
     runs = [one("ce", seed, acc) for seed, acc in enumerate((0.68, 0.69, 0.70))]  # mean 69, sd 1: 2 sd reach 71
     (grid,) = reproduced(summarise(runs))
-    columns = [[line[5], *line[7:11]] for line in grid.lines]
-    # pooled over this method alone: 2 * 1 * sqrt(4 / 3) = 2.31
+    columns = [[line[6], *line[8:12]] for line in grid.lines]
+    # of three seeds: 4.303 * 1 * sqrt(4 / 3) = 4.97
     assert columns == [
         ["70.40", "69.00 ± 1.00 (3)", "-1.40", "within", "within"],
         ["71.25", "69.00 ± 1.00 (3)", "-2.25", "outside", "within"],
     ]
+    # With a method of ten seeds and variance 0.01 / 9 the pooled sd is sqrt((2 + 0.01) / 11) = 0.43 points, 11 degrees
+    # of freedom: 2.201 * 0.43 * sqrt(4 / 3) = 1.09.
+    more = [one("other", seed, 0.5 + 0.001 * (seed == 9) / 0.9**0.5) for seed in range(10)]
+    (grid,) = reproduced(summarise([*runs, *more]))
+    assert [line[11] for line in grid.lines] == ["outside", "outside"]
+    assert apart_by_chance(1.0, 2, 3) == pytest.approx(4.303 * (4 / 3) ** 0.5, abs=1e-3)
     single = reproduced(summarise(runs[:1]))[0].lines
-    assert [line[9:11] for line in single] == [["open", "open"]] * 2  # nothing is known of one run's spread
+    assert [line[10:12] for line in single] == [["open", "open"]] * 2  # nothing is known of one run's spread
     (mislas,) = reproduced(summarise([one("mislas", 0, 0.5, 0.8), *runs]))
-    assert [line[3:5] for line in mislas.lines if line[2] == "mislas"] == [["2", "accuracy"], ["2", "ECE"]] * 2
+    assert [line[4:6] for line in mislas.lines if line[2] == "mislas"] == [["2", "accuracy"], ["2", "ECE"]] * 2
+
+
+def test_another_recipe_is_named_and_one_of_nobodys_is_not_compared():
+    cao = RECIPE.replace("0.0005", "0.0002").replace("gamma 0.1", "gamma 0.01")
+    (grid,) = reproduced(summarise([one("ldam_drw", 0, 0.7, recipe=cao)]))
+    assert [line[3] for line in grid.lines] == ["cao"]
+    assert reproduced(summarise([one("ldam_drw", 0, 0.7, recipe=RECIPE.replace("lr 0.1", "lr 0.05"))])) == []
+
+
+def test_what_las_was_published_for_is_said_beside_awabs():
+    for method, said in (("cutmix_awabs", True), ("cutmix_las_class_balanced", False)):
+        (grid,) = reproduced(summarise([one(method, 0, 0.8, 0.8)]))
+        notes = {line[4]: line[12] for line in grid.lines}
+        assert ["LAS on class-balanced batches" in notes[stage] for stage in "12"] == [False, said]
 
 
 def test_best_is_above_a_row_only_with_its_calibration():
     # ECE 0.1 * (1 - 0.83) = 1.7 %; the floor's quantile is 1.5 %
     (grid,) = best_against_all(summarise([one("best", 0, 0.5, 0.83), one("ce", 0, 0.9)]))
     by = {(line[3], line[4]): line[5:] for line in grid.lines}
-    assert by["mislas, stage 2", "4.6"] == ["82.10", "83.00 (1)", "3.70", "1.70", "above"]
-    assert by["ce, stage 1", "4.6"] == ["70.40", "83.00 (1)", "-", "1.70", "above"]
-    assert by["cut_thumbnail_awabs, stage 1", "4.5"][-1] == "not above"  # 83.36 %
+    assert by["mislas, stage 2", "4.6"] == ["82.10", "83.00 (1)", "3.70", "1.70", "above", "open"]
+    assert by["ce, stage 1", "4.6"] == ["70.40", "83.00 (1)", "-", "1.70", "above", "open"]
+    assert by["cut_thumbnail_awabs, stage 1", "4.5"][-2] == "not above"  # 83.36 %
     low = best_against_all(summarise([one("best", 0, 0.5, 0.73)]))[0].lines  # ECE 2.7 %
     (mixup,) = [line for line in low if line[3] == "mixup, stage 1" and line[7] != "-"]
-    assert mixup[5:] == ["72.80", "73.00 (1)", "2.14", "2.70", "not above"]
+    assert mixup[5:] == ["72.80", "73.00 (1)", "2.14", "2.70", "not above", "open"]
     assert best_against_all(summarise([one("ce", 0, 0.9)])) == []
+    several = [
+        one("best", seed, 0.5, acc) for seed, acc in enumerate((0.829, 0.830, 0.831))
+    ]  # 4.303 * 0.1 * 1.15 = 0.5
+    (grid,) = best_against_all(summarise(several))
+    by = {(line[3], line[4]): line[-2:] for line in grid.lines}
+    assert by["mislas, stage 2", "4.6"] == ["above", "yes"]
+    assert by["cutmix_awabs, stage 1", "4.4"] == ["above", "no"]  # 82.81 %
 
 
 def test_a_reference_that_nothing_ran_beside(monkeypatch, tmp_path, capsys):

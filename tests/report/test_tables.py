@@ -12,11 +12,12 @@ from lt_calib.report.figures import draw_comparisons
 from lt_calib.report.matrix import matrix
 from lt_calib.report.noise import beyond_noise
 from lt_calib.report.page import page
-from lt_calib.report.published import PUBLISHED_AS, published, published_rows
+from lt_calib.report.published import PUBLISHED_AS, published, published_rows, recipes
 from lt_calib.report.rows import mean, summarise
 from lt_calib.report.table import comma_separated, markdown
 from lt_calib.report.verdict import reproduced
 
+RECIPE = "lr 0.1, momentum 0.9, weight decay 0.0005, batch 128, warmup 0.025, milestones [0.8, 0.9], gamma 0.1"
 TARGETS = torch.arange(600) % 10
 
 
@@ -35,13 +36,19 @@ def run(folder: Path, name: str, skill: float, seed: int = 0, noise: int = 0, fa
     }  # fmt: skip
     return {
         "schema": 1, "name": name, "seed": seed, "settings": name, "folder": folder, "file": "results.json",
-        "network": {"backbone": "ResNet32", "classifier": "Linear"},
+        "network": {"backbone": "ResNet32", "classifier": "Linear"}, "recipe": RECIPE,
         "dataset": {
             "name": "cifar10_lt", "imbalance_factor": factor, "val_per_class": 0, "groups": {"head": list(range(10))}
         },
         "stage1": {"epochs": 200, "test": test}, "stage2": None, "calibrated": None,
         "environment": {"device": "cpu", "precision": "32-true"},
     }  # fmt: skip
+
+
+def test_the_recipes_are_those_of_conf():
+    assert recipes()[RECIPE] == "representation"
+    assert set(recipes().values()) == {"representation", "mislas", "cao", "bbn", "lade"}
+    assert any("Nesterov" in text and name == "bbn" for text, name in recipes().items())
 
 
 def several(folder: Path, name: str, skill: float, noise: int = 0, seeds: int = 3) -> list[dict]:
@@ -74,12 +81,13 @@ def test_the_published_number_and_the_difference_stand_beside_ours(tmp_path):
         {"stage1": {"epochs": 400}},
         {"dataset": {"val_per_class": 200}},
         {"network": {"backbone": "ResNetCIFAR(blocks=1)"}},
+        {"recipe": RECIPE.replace("lr 0.1", "lr 0.05")},
     ],
 )
 def test_what_was_not_trained_as_published_has_no_difference(tmp_path, change):
     ours = run(tmp_path, "ce", 2.0)
     for node, settings in change.items():
-        ours[node] |= settings
+        ours[node] = settings if node == "recipe" else ours[node] | settings
     rows = summarise([ours])
     assert "70.40 (-), 4.6; 71.25 (-), DDC README, mean of seeds | - |" in markdown(rows)
     assert reproduced(rows) == []

@@ -21,6 +21,12 @@ def test_shorter_runs_shrink_in_proportion(epochs):
     assert factors[0] == pytest.approx(min(1, 1 / (0.025 * epochs)))
 
 
+def test_a_warm_up_from_a_third():
+    factors = [warmup_multistep(e, 200, warmup=0.025, milestones=[0.6], gamma=0.01, start=1 / 3) for e in range(121)]
+    assert factors[:6] == pytest.approx([7 / 15, 9 / 15, 11 / 15, 13 / 15, 1, 1])  # 1/3 + 2/3 * 1/5 = 7/15
+    assert factors[120] == pytest.approx(0.01)
+
+
 def test_cosine():
     assert cosine(0, 10) == 1
     assert cosine(5, 10) == pytest.approx(0.5)

@@ -15,8 +15,9 @@ CAMPAIGNS = ("published", "published_balanced")
 def matrix(rows: Sequence[Row]) -> list[Grid]:
     """Lay out the campaigns of the published tables by data set; nothing where the rows are of none of their data sets.
 
-    Only runs of the published network and schedule fill a cell. A method's stages are those that were published; where
-    none was, its last. What was published of methods that they do not have stands below.
+    Only runs of the published network and schedule under the package's own recipe fill a cell. A method's stages are
+    those that were published; where none was, its last. What was published of methods that they do not have stands
+    below.
 
     Args:
         rows: On the test set.
@@ -27,7 +28,7 @@ def matrix(rows: Sequence[Row]) -> list[Grid]:
     if not any(row.group.dataset in datasets for row in rows):
         return []
     found: dict[tuple[str, str, int, float], list[Row]] = defaultdict(list)
-    for row in (r for r in rows if r.group.full):
+    for row in (r for r in rows if r.group.full and r.recipe == "representation"):
         g = row.group
         found[g.dataset, g.method, g.val_per_class, g.imbalance_factor].append(row)
     grids = []
@@ -55,7 +56,7 @@ def matrix(rows: Sequence[Row]) -> list[Grid]:
             theirs = [published(method, dataset, factor, stage) for factor in factors]
             cells = [" ; ".join(map(numbers, known)) or "-" for known in theirs]
             lines.append([method, "0", stage.removeprefix("stage"), "published, no job of the campaign", *cells])
-        title = f"{dataset}, the published network and schedule: accuracy / ECE (runs); empty: not run"
+        title = f"{dataset}, the published network and schedule, one recipe: accuracy / ECE (runs); empty: not run"
         grids.append(Grid(title, ["method", "held out", "stage", "", *(f"IF {f:g}" for f in factors)], lines))
     return grids
 

@@ -5,10 +5,16 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from hydra import compose, initialize_config_dir
+
+from lt_calib.config import conf_dir, register
+
 # Experiments that carry what made a published row of another name: its stage 2 was LAS on class-balanced batches.
 PUBLISHED_AS = {
     f"{augment}_las_class_balanced": f"{augment}_awabs" for augment in ("cutout", "cutmix", "cut_thumbnail")
 }
+
+BATCH_SIZES = {"lade": 256}  # of the recipes of conf/stage1 whose authors take another than 128
 
 
 class Published(NamedTuple):
@@ -46,3 +52,17 @@ def published(method: str, dataset: str, imbalance_factor: float, stage: str) ->
     """
     name = PUBLISHED_AS.get(method, method)
     return published_rows().get((name, dataset, float(imbalance_factor), stage), ())
+
+
+@cache
+def recipes() -> dict[str, str]:
+    """Name the recipes of conf/stage1: what results.json calls ``"recipe"`` -> the file's name."""
+    from lt_calib.results import recipe_of
+
+    register()
+    found = {}
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        for path in sorted((conf_dir() / "stage1").glob("*.yaml")):
+            batch = f"dataset.batch_size={BATCH_SIZES.get(path.stem, 128)}"
+            found[recipe_of(compose("config", [f"stage1={path.stem}", batch]))] = path.stem
+    return found

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from lt_calib.report.noise import TESTED, beyond_noise
-from lt_calib.report.published import Published, published
+from lt_calib.report.published import Published, published, recipes
 from lt_calib.report.read import Run
 
 METRICS = {
@@ -52,11 +52,6 @@ class Group(NamedTuple):
         """Whether network and schedule are the published ones."""
         return self.epochs in PUBLISHED_EPOCHS and self.backbone.split("(")[0] in PUBLISHED_NETWORKS
 
-    @property
-    def as_published(self) -> bool:
-        """Whether the training pictures are too, so that a published number may be held against it."""
-        return self.full and not self.val_per_class
-
 
 @dataclass
 class Row:
@@ -68,6 +63,19 @@ class Row:
     values: dict[str, list[float | None]]
     published: tuple[Published, ...] = ()
     bold: set[str] = field(default_factory=set)
+
+    @property
+    def recipe(self) -> str | None:
+        """Which of conf/stage1 stage 1 was optimised by; None: by none of them, or before results.json said so."""
+        return recipes().get(self.runs[0].get("recipe", ""))
+
+    @property
+    def as_published(self) -> bool:
+        """Whether network, schedule and training pictures are, under a recipe of the field.
+
+        Then a published number may be held against it; whether that was made by the same recipe is seldom known.
+        """
+        return self.group.full and not self.group.val_per_class and self.recipe is not None
 
     @property
     def seeds(self) -> str:

@@ -31,8 +31,8 @@ def cell(row: Row, metric: str) -> str:
 
 
 def differences(row: Row, metric: str) -> list[str]:
-    """Format ours minus each published number, in points, none where data, schedule or network are others."""
-    if not row.group.as_published:
+    """Format ours minus each published number, in points, none where data, schedule, network or recipe are others."""
+    if not row.as_published:
         return []
     theirs = [None if None in row.values[metric] else getattr(known, metric) for known in row.published]
     return ["-" if one is None else f"{100 * mean(row.values[metric]) - one:+.2f}" for one in theirs]

@@ -4,8 +4,10 @@ import math
 from collections.abc import Sequence
 
 
-def warmup_multistep(epoch: int, max_epochs: int, *, warmup: float, milestones: Sequence[float], gamma: float) -> float:
-    """Linear warm-up, then a step down at each milestone: min(1, (e + 1) / W) * gamma^(milestones passed).
+def warmup_multistep(
+    epoch: int, max_epochs: int, *, warmup: float, milestones: Sequence[float], gamma: float, start: float = 0.0
+) -> float:
+    """Linear warm-up, then a step down at each milestone: (s + (1 - s) min(1, (e + 1) / W)) gamma^(milestones passed).
 
     Args:
         epoch: e, 0-based.
@@ -13,10 +15,11 @@ def warmup_multistep(epoch: int, max_epochs: int, *, warmup: float, milestones: 
         warmup: W / E, in [0, 1); a W below one epoch warms nothing up.
         milestones: Fractions of E, from whose epoch on the rate is multiplied by gamma once more.
         gamma: > 0.
+        start: s, the factor that the warm-up begins above, in [0, 1].
     """
     rise = min(1.0, (epoch + 1) / (warmup * max_epochs)) if warmup > 0 else 1.0
     passed = sum(epoch >= round(m * max_epochs, 6) for m in milestones)
-    return rise * gamma**passed
+    return (start + (1 - start) * rise) * gamma**passed
 
 
 def cosine(epoch: int, max_epochs: int) -> float:
