@@ -98,7 +98,7 @@ def test_a_runs_path_can_be_a_value_on_the_command_line(composed):
     assert composed(f"stage1.ckpt_path={folder}/stage1.ckpt").stage1.ckpt_path == f"{folder}/stage1.ckpt"
 
 
-@pytest.mark.parametrize(("override", "named"), [("seed=-1", "seed=-1"), ("stage1.max_epochs=1.5", "max_epochs 1.5")])
+@pytest.mark.parametrize(("override", "named"), [("seed=-1", "seed=-1"), ("stage1.max_epochs=1.5", "max_epochs=1.5")])
 def test_numbers_out_of_range(composed, tmp_path, override, named):
     from lt_calib.run import run
 
@@ -124,6 +124,32 @@ def test_a_typo_inside_stage2_none(composed):
 def test_a_typo_at_the_top_level(composed):
     with pytest.raises(InputError, match="unknown setting sed; did you mean seed"):
         check_keys(composed("+sed=3"))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["stage1.max_epochs=two"], "stage1.max_epochs=two must be a whole number"),
+        (["stage1.max_epochs=2.5"], "stage1.max_epochs=2.5 must be a whole number"),
+        (["stage1.max_epochs=true"], "stage1.max_epochs=True must be a whole number"),
+        (["dataset.if=ten"], "dataset.if=ten must be a number"),
+        (["stage1.lr=fast"], "stage1.lr=fast must be a number"),
+        (["stage1.lr=[0.1,0.2]"], "stage1.lr=.* must be a number"),
+        (["stage1.nesterov=1"], "stage1.nesterov=1 must be true or false"),
+        (["augment=cutmix", "augment.prob=often"], "augment.prob=often must be a number"),
+        (
+            ["loss@stage1.loss=drw", "loss@stage1.loss.loss=ldam", "stage1.loss.loss.max_margin=x"],
+            "max_margin=x must be a number",
+        ),
+    ],
+)
+def test_a_value_of_another_type_is_named(composed, overrides, said):
+    with pytest.raises(InputError, match=said):
+        check_keys(composed("dataset=digits_lt", *overrides))
+
+
+def test_what_may_be_of_several_types_or_is_a_whole_number_for_a_number_is_taken(composed):
+    check_keys(composed("dataset=digits_lt", "stage1.lr=1", "stage1.ema_decay=0"))
 
 
 def test_unlisted_factors_take_the_nearest_on_a_log_scale(composed):

@@ -3,7 +3,8 @@
 import difflib
 import inspect
 from dataclasses import fields
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, get_args, get_type_hints
 
 from omegaconf import DictConfig, ListConfig
 
@@ -40,10 +41,10 @@ ROOMS = (
 
 
 def check_keys(cfg: DictConfig) -> None:
-    """Refuse a setting that nothing reads: a typo, also one inside an experiment's file.
+    """Refuse a setting that nothing reads, a typo also inside an experiment's file, and one that is not of its type.
 
     Raises:
-        InputError: names the key, and the nearest one there is.
+        InputError: names the key, and the nearest one there is, or the value and what it must be.
     """
     _refuse(cfg, {f.name for f in fields(Config)}, "")
     if cfg.seed < 0:
@@ -66,9 +67,15 @@ def _check(node: Any, path: str) -> None:
         if path.startswith("metric."):
             raise InputError(f"{path} is no metric: it has no _target_")
     if "_target_" in node:
-        parameters = inspect.signature(_locate(node["_target_"], path)).parameters.values()
+        target = _locate(node["_target_"], path)
+        parameters = inspect.signature(target).parameters.values()
         if all(p.kind is not p.VAR_KEYWORD for p in parameters):
             _refuse(node, {p.name for p in parameters} - GIVEN_BY_RUN | taken, path)
+        hints = get_type_hints(target.__init__ if inspect.isclass(target) else target)
+        if "imbalance_factor" in hints:
+            hints["if"] = hints["imbalance_factor"]
+        for key in (k for k in node if k in hints):
+            _refuse_other_type(node[key], hints[key], f"{path}.{key}")
     for key in node:
         if not str(key).startswith("_"):
             _check(node[key], f"{path}.{key}" if path else str(key))
@@ -80,6 +87,18 @@ def _refuse(node: DictConfig, known: set[str], path: str) -> None:
             near = difflib.get_close_matches(key, known, n=1)
             cure = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(known))}"
             raise InputError(f"unknown setting {path}{'.' if path else ''}{key}; {cure}")
+
+
+def _refuse_other_type(value: Any, hint: Any, key: str) -> None:
+    """Refuse what is no number or no truth value where only that can be meant; whatever else a part checks itself."""
+    allowed = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    if value is None or not all(kind in (int, float, bool, NoneType) for kind in allowed):
+        return
+    of = {bool: isinstance(value, bool), int: isinstance(value, int), float: isinstance(value, int | float)}
+    if not any(of[kind] and (kind is bool or not isinstance(value, bool)) for kind in allowed if kind in of):
+        said = {bool: "true or false", int: "a whole number", float: "a number"}
+        kinds = " or ".join(said[kind] for kind in said if kind in allowed)
+        raise InputError(f"{key}={value} must be {kinds}")
 
 
 def check_targets(node: Any) -> None:
