@@ -8,7 +8,7 @@ import torch
 from omegaconf import DictConfig
 
 from lt_calib import build
-from lt_calib.cache import made_by
+from lt_calib.cache.share import made_by
 from lt_calib.checkpoint import load_stage, save_stage
 from lt_calib.dataset.datamodule import LongTailedDataModule
 from lt_calib.metric.evaluate import evaluate

@@ -51,7 +51,7 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
 
     from lt_calib import build, grid
     from lt_calib import results as out
-    from lt_calib.cache import shared_stage1
+    from lt_calib.cache.share import shared_stage1
     from lt_calib.calibrate import add_calibrated, refuse_without_validation
     from lt_calib.checkpoint import remove_remains, write_atomically
     from lt_calib.figure.of_run import draw_figures

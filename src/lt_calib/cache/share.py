@@ -1,29 +1,22 @@
-"""A store of finished stages 1, so that jobs whose stage 1 has the same settings train it once.
+"""One stage 1 for all jobs whose stage 1 has the same settings."""
 
-``python -m lt_calib.cache ls | verify | rm KEY... | rm --all``
-"""
-
-import argparse
 import functools
 import hashlib
-import json
 import logging
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from lt_calib.checkpoint import read_checkpoint, remove_remains, write_atomically
-from lt_calib.errors import InputError
+from lt_calib.cache.entry import fetch, key_of, store
+from lt_calib.checkpoint import read_checkpoint
 from lt_calib.ranks import position, processes
 
 log = logging.getLogger("lt_calib.cache")
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parents[1]
 # What stage 1 runs; an edit of any of it makes other entries.
 SOURCES = (
     "augment", "dataset", "loss", "metric", "model", "resample", "sampler", "stage", "build.py", "checkpoint.py",
@@ -92,11 +85,6 @@ def checksum_of_sources(package: Path) -> str:
     return total.hexdigest()
 
 
-def key_of(settings: dict[str, Any]) -> str:
-    """Name the entry of these settings."""
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
-
-
 @contextmanager
 def shared_stage1(cfg: DictConfig, data: Any, path: Path) -> Iterator[None]:
     """Put the entry of these settings at ``path``, or keep what the body puts there.
@@ -155,109 +143,3 @@ def keep(folder: Path, key: str, path: Path, settings: dict[str, Any], here: dic
         log.info("Stage 1 was trained by another torch, device or package than this: it is not kept in the cache.")
     else:
         store(folder, key, path, settings)
-
-
-def fetch(folder: Path, key: str, path: Path) -> None:
-    """Copy an entry to ``path`` if it is there and sound; a damaged one is removed."""
-    if not (folder / f"{key}.json").exists():
-        return
-    content = read(folder, key)
-    if content is None:
-        log.warning("The cache's entry %s is damaged: it is removed, and stage 1 trained again.", key)
-        remove(folder, key)
-        return
-    write_atomically(path, lambda stream: stream.write(content))
-    path.with_suffix(".part.ckpt").unlink(missing_ok=True)  # of this job's own stage 1, which was killed
-    log.info("Stage 1 has been trained with these settings: it is taken from the cache, entry %s.", key)
-
-
-def store(folder: Path, key: str, path: Path, settings: dict[str, Any]) -> None:
-    """Copy a checkpoint into the cache; its .json, written last, makes it an entry."""
-    content = path.read_bytes()
-    about = {
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "bytes": len(content),
-        "made": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "settings": settings,
-    }
-    remove_remains(folder, f"{key}.")
-    try:
-        write_atomically(folder / f"{key}.ckpt", lambda stream: stream.write(content))
-        text = json.dumps(about, indent=2) + "\n"
-        write_atomically(folder / f"{key}.json", lambda stream: stream.write(text.encode()))
-    except (OSError, InputError) as error:
-        log.warning("Stage 1 could not be kept in the cache: %s", error)
-
-
-def read(folder: Path, key: str) -> bytes | None:
-    """Read an entry's checkpoint; None where it has not the checksum that was kept with it."""
-    try:
-        about = json.loads((folder / f"{key}.json").read_text())
-        content = (folder / f"{key}.ckpt").read_bytes()
-        return content if hashlib.sha256(content).hexdigest() == about["sha256"] else None
-    except (OSError, ValueError, KeyError):
-        return None
-
-
-def remove(folder: Path, key: str) -> None:
-    """Remove an entry; the .json first, so that no half entry is ever taken for one."""
-    for suffix in ("json", "ckpt"):
-        (folder / f"{key}.{suffix}").unlink(missing_ok=True)
-    remove_remains(folder, f"{key}.")
-
-
-def keys(folder: Path) -> list[str]:
-    """List the entries."""
-    return sorted(path.stem for path in folder.glob("*.json"))
-
-
-def describe(folder: Path, key: str) -> str:
-    """Say in one line what an entry is."""
-    try:
-        about = json.loads((folder / f"{key}.json").read_text())
-        s = about["settings"]
-        augment = (s["augment"] or {}).get("_target_", "none").split(".")[-1]
-        what = f"{s['dataset']['name']} IF {s['dataset']['if']:g}, {s['stage1']['max_epochs']} epochs, {augment}"
-        loss = s["stage1"]["loss"]["_target_"].split(".")[-1]
-        return f"{key}  {about['made']}  {about['bytes'] / 1e6:.1f} MB  {what}, {loss}, seed {s['seed']}"
-    except (OSError, ValueError, KeyError, TypeError):
-        return f"{key}  damaged"
-
-
-def main() -> None:
-    """Run the command."""
-    from hydra import compose, initialize_config_dir
-
-    from lt_calib.config import conf_dir, register
-
-    parser = argparse.ArgumentParser(prog="python -m lt_calib.cache", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--root", type=Path, help="the cache's folder; default: that of conf/cache/on.yaml")
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("ls", help="list the entries")
-    commands.add_parser("verify", help="check every entry's checksum; exit 1 if one is damaged")
-    rm = commands.add_parser("rm", help="remove entries")
-    rm.add_argument("keys", nargs="*", metavar="KEY")
-    rm.add_argument("--all", action="store_true", help="all of them")
-    args = parser.parse_args()
-    register()
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        folder = (args.root or Path(compose("config").cache.root)).expanduser()
-    there = keys(folder)
-    if args.command == "ls":
-        print("\n".join(describe(folder, key) for key in there) or f"{folder} has no entry")
-    elif args.command == "verify":
-        damaged = [key for key in there if read(folder, key) is None]
-        print("\n".join([f"{len(there)} entries, {len(damaged)} damaged", *damaged]))
-        sys.exit(1 if damaged else 0)
-    else:
-        wanted = there if args.all else args.keys
-        unknown = sorted(set(wanted) - set(there))
-        if unknown or not (wanted or args.all):
-            sys.exit(f"no such entry: {', '.join(unknown)}" if unknown else "say which KEY, or --all")
-        for key in wanted:
-            remove(folder, key)
-        print(f"{len(wanted)} entries removed from {folder}")
-
-
-if __name__ == "__main__":
-    main()

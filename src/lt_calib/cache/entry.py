@@ -1,0 +1,85 @@
+"""The entries of the cache: a finished stage 1's checkpoint, and beside it its checksum and settings."""
+
+import hashlib
+import json
+import logging
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from lt_calib.checkpoint import remove_remains, write_atomically
+from lt_calib.errors import InputError
+
+log = logging.getLogger("lt_calib.cache")
+
+
+def key_of(settings: dict[str, Any]) -> str:
+    """Name the entry of these settings."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def fetch(folder: Path, key: str, path: Path) -> None:
+    """Copy an entry to ``path`` if it is there and sound; a damaged one is removed."""
+    if not (folder / f"{key}.json").exists():
+        return
+    content = read(folder, key)
+    if content is None:
+        log.warning("The cache's entry %s is damaged: it is removed, and stage 1 trained again.", key)
+        remove(folder, key)
+        return
+    write_atomically(path, lambda stream: stream.write(content))
+    path.with_suffix(".part.ckpt").unlink(missing_ok=True)  # of this job's own stage 1, which was killed
+    log.info("Stage 1 has been trained with these settings: it is taken from the cache, entry %s.", key)
+
+
+def store(folder: Path, key: str, path: Path, settings: dict[str, Any]) -> None:
+    """Copy a checkpoint into the cache; its .json, written last, makes it an entry."""
+    content = path.read_bytes()
+    about = {
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "bytes": len(content),
+        "made": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "settings": settings,
+    }
+    remove_remains(folder, f"{key}.")
+    try:
+        write_atomically(folder / f"{key}.ckpt", lambda stream: stream.write(content))
+        text = json.dumps(about, indent=2) + "\n"
+        write_atomically(folder / f"{key}.json", lambda stream: stream.write(text.encode()))
+    except (OSError, InputError) as error:
+        log.warning("Stage 1 could not be kept in the cache: %s", error)
+
+
+def read(folder: Path, key: str) -> bytes | None:
+    """Read an entry's checkpoint; None where it has not the checksum that was kept with it."""
+    try:
+        about = json.loads((folder / f"{key}.json").read_text())
+        content = (folder / f"{key}.ckpt").read_bytes()
+        return content if hashlib.sha256(content).hexdigest() == about["sha256"] else None
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def remove(folder: Path, key: str) -> None:
+    """Remove an entry; the .json first, so that no half entry is ever taken for one."""
+    for suffix in ("json", "ckpt"):
+        (folder / f"{key}.{suffix}").unlink(missing_ok=True)
+    remove_remains(folder, f"{key}.")
+
+
+def keys(folder: Path) -> list[str]:
+    """List the entries."""
+    return sorted(path.stem for path in folder.glob("*.json"))
+
+
+def describe(folder: Path, key: str) -> str:
+    """Say in one line what an entry is."""
+    try:
+        about = json.loads((folder / f"{key}.json").read_text())
+        s = about["settings"]
+        augment = (s["augment"] or {}).get("_target_", "none").split(".")[-1]
+        what = f"{s['dataset']['name']} IF {s['dataset']['if']:g}, {s['stage1']['max_epochs']} epochs, {augment}"
+        loss = s["stage1"]["loss"]["_target_"].split(".")[-1]
+        return f"{key}  {about['made']}  {about['bytes'] / 1e6:.1f} MB  {what}, {loss}, seed {s['seed']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"{key}  damaged"
