@@ -34,7 +34,7 @@ class Isotonic(Calibrator):
 
     def __init__(self, num_classes: int) -> None:
         super().__init__(num_classes)
-        self.register_buffer("knots", torch.zeros(2, num_classes, 1, dtype=torch.float64))
+        self.register_buffer("knots", torch.zeros(2, num_classes, 2, dtype=torch.float64))
 
     def search(self, logits: Tensor, targets: Tensor) -> None:
         """Fit the curve of every class."""
@@ -44,15 +44,19 @@ class Isotonic(Calibrator):
         for c in range(self.num_classes):
             curve = IsotonicRegression(y_min=least, y_max=1 - least, out_of_bounds="clip").fit(probs[:, c], labels == c)
             curves.append(np.stack([curve.X_thresholds_, curve.y_thresholds_]))
-        longest = max(curve.shape[1] for curve in curves)
+        longest = max(2, *(curve.shape[1] for curve in curves))
         padded = [np.pad(curve, ((0, 0), (0, longest - curve.shape[1])), mode="edge") for curve in curves]
         self.knots = torch.from_numpy(np.stack(padded, axis=1)).to(self.knots)
 
     def probs(self, logits: Tensor) -> Tensor:
         """Look the probabilities up in the curves, and scale the rows."""
-        probs, (at, values) = torch.softmax(logits, dim=1).cpu().numpy(), self.knots.cpu().numpy()
-        columns = [np.interp(probs[:, c], at[c], values[c]) for c in range(self.num_classes)]
-        found = torch.from_numpy(np.stack(columns, axis=1)).to(logits)
+        probs, (at, values) = torch.softmax(logits, dim=1), self.knots
+        # Counted and not searched for, which ONNX has no word for; few knots are left of many pictures.
+        above = (probs[..., None] >= at).sum(dim=-1).clamp(1, at.shape[1] - 1)  # (N, K)
+        classes = torch.arange(at.shape[0], device=at.device)
+        low, high, y_low, y_high = (x[classes, i] for x in (at, values) for i in (above - 1, above))
+        share = ((probs - low) / (high - low).clamp(min=torch.finfo(torch.float64).tiny)).clamp(0, 1)
+        found = y_low + share * (y_high - y_low)
         return found / found.sum(dim=1, keepdim=True)
 
     def settings(self) -> dict[str, Any]:
