@@ -7,7 +7,7 @@ from omegaconf.errors import ConfigKeyError
 
 from lt_calib import build
 from lt_calib.check import check_keys, check_targets
-from lt_calib.config import differing_keys, nearest_factor
+from lt_calib.config import changed, differing_keys, nearest_factor
 from lt_calib.errors import InputError
 from tests.conftest import CONF, EXPERIMENTS, plugins
 
@@ -267,3 +267,13 @@ def test_a_configuration_from_a_file_builds_whatever_conf_names():
     assert len(named) > 50
     for target in named:
         check_targets(OmegaConf.create({"_target_": target}))
+
+
+def test_what_is_not_the_experiments_own(composed):
+    plain = ["+experiment=cutmix_awabs", "dataset=digits_lt", "dataset.if=20", "seed=3", "stage1.max_epochs=2"]
+    plain += ["dataset.val_per_class=5", "posthoc=temperature", "trainer.precision=32-true", "+model.backbone.blocks=1"]
+    assert changed(composed(*plain, "stage1.ckpt_path=/somewhere/stage1.ckpt", "name=mine")) == {}
+    found = changed(composed(*plain, "stage2.loss.eps_head=0.1", "augment=none", "+grid=eps"))
+    assert (found["stage2.loss.eps_head"], found["augment._target_"], found["grid"]) == (0.1, None, True)
+    assert changed(composed("dataset=digits_lt", "stage1.lr=0.2")) == {"stage1.lr": 0.2}
+    assert changed(composed(*plain[1:], "experiment=of_another_package", "stage1.lr=0.2")) == {}

@@ -45,8 +45,8 @@ def test_what_a_run_leaves(finished):
 def test_results(finished):
     results = json.loads((finished / "results.json").read_text())
     assert list(results) == [
-        "schema", "name", "experiment", "seed", "settings", "dataset", "network", "recipe", "stage1", "stage2",
-        "calibrated", "environment",
+        "schema", "name", "experiment", "seed", "settings", "changed", "dataset", "network", "recipe", "stage1",
+        "stage2", "calibrated", "environment",
     ]  # fmt: skip
     assert results["network"] == {"backbone": "ResNetCIFAR(blocks=1)", "classifier": "Linear"}
     assert (results["schema"], results["name"], results["seed"]) == (1, "cutmix_awabs", 0)

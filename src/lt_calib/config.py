@@ -4,11 +4,15 @@ import hashlib
 import json
 import math
 import re
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from lt_calib.errors import InputError
@@ -28,6 +32,11 @@ NOT_IN_FOLDER = (
     "objective",
 )
 NO_EFFECT = ("logger", "cache", "resume", "dataset.root", "figures", "objective")
+# Settings that results.json says by themselves, that only measure, or that name a file of a machine.
+TOLD_APART = (
+    "name", "seed", "model.", "posthoc", "trainer.", "metric.", "stage1.max_epochs", "stage1.ckpt_path",
+    "stage2.max_epochs", "dataset.name", "dataset.if", "dataset.val_per_class", "dataset.eval_batch_size",
+)  # fmt: skip
 MAX_FOLDER = 150
 RESULTS_SCHEMA = 1  # of results.json and grid.json
 
@@ -126,6 +135,27 @@ def settings_hash(cfg: DictConfig) -> str:
     flat = flatten(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
     kept = {k: v for k, v in flat.items() if k != "seed" and not k.startswith("posthoc") and not without_effect(k)}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def changed(cfg: DictConfig) -> dict[str, Any]:
+    """Return the settings that are not the experiment's own, flat: what makes a run another method than its name says.
+
+    Of an experiment or data that Hydra does not find nothing is known, and nothing is returned. The settings of a grid
+    are one, ``"grid"``.
+    """
+    words = [f"dataset={cfg.dataset.name}", f"dataset.if={cfg.dataset['if']}"]
+    words += [f"+experiment={cfg.experiment}"] if cfg.experiment != "custom" else []
+    in_a_job = GlobalHydra.instance().is_initialized()  # then with its search path, which another package may be on
+    try:
+        with nullcontext() if in_a_job else initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            own: Any = OmegaConf.to_container(compose("config", words), resolve=True)
+    except HydraException:
+        return {}
+    now: Any = OmegaConf.to_container(cfg, resolve=True)
+    flat = flatten(now)
+    keys = [key for key in differing_keys(own, now) if not key.startswith(TOLD_APART)]
+    grid = {"grid": True} if any(key.startswith("grid") for key in keys) else {}
+    return {key: flat.get(key) for key in keys if not key.startswith("grid")} | grid
 
 
 def without_effect(key: str) -> bool:

@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from lt_calib.checkpoint import write_atomically
-from lt_calib.config import RESULTS_SCHEMA, settings_hash
+from lt_calib.config import RESULTS_SCHEMA, changed, settings_hash
 from lt_calib.dataset.datamodule import LongTailedDataModule
 from lt_calib.errors import InputError
 from lt_calib.metric.bootstrap import bootstrap_intervals
@@ -61,6 +61,7 @@ def assemble(
         "experiment": cfg.experiment,
         "seed": cfg.seed,
         "settings": settings_hash(cfg),
+        "changed": changed(cfg),
         "dataset": {
             "name": data.name,
             "imbalance_factor": data.imbalance_factor,

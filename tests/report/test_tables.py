@@ -74,6 +74,21 @@ def test_the_published_number_and_the_difference_stand_beside_ours(tmp_path):
     assert "5.00 (floor 1.2, 1.7)" in text
 
 
+def test_a_method_that_was_changed_says_so_unless_it_has_a_name_of_its_own(tmp_path):
+    loss = {"stage2.loss._target_": "a.b.Poly1", "stage2.loss.gamma": 2.0, "stage2.loss.eps_head": None}
+    cases = [({"stage2.loss.eps_head": 0.2}, "stage2.loss.eps_head=0.2"), (loss, "stage2.loss=Poly1"), ({}, "")]
+    runs = [run(tmp_path / str(i), "ce", 2.0) | {"changed": c, "settings": str(i)} for i, (c, _) in enumerate(cases)]
+    rows = summarise(runs)
+    assert {row.group.settings: row.group.variant for row in rows} == {str(i): v for i, (_, v) in enumerate(cases)}
+    assert "| `ce, stage2.loss=Poly1` |" in markdown(rows)
+    assert [row.as_published for row in rows] == [not row.group.variant for row in rows]
+    mine = run(tmp_path, "mine", 2.0) | {"experiment": "ce", "changed": loss}
+    assert summarise([mine])[0].group.label == "mine"
+    decay = run(tmp_path, "ce", 2.0) | {"changed": {"stage1.weight_decay": 2e-4}}
+    decay["recipe"] = RECIPE.replace("0.0005", "0.0002")
+    assert summarise([decay])[0].as_published  # a recipe of the field, by its name
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -82,12 +97,13 @@ def test_the_published_number_and_the_difference_stand_beside_ours(tmp_path):
         {"dataset": {"val_per_class": 200}},
         {"network": {"backbone": "ResNetCIFAR(blocks=1)"}},
         {"recipe": RECIPE.replace("lr 0.1", "lr 0.05")},
+        {"changed": {"augment._target_": "lt_calib.augment.cutout.CutOut"}},
     ],
 )
 def test_what_was_not_trained_as_published_has_no_difference(tmp_path, change):
     ours = run(tmp_path, "ce", 2.0)
     for node, settings in change.items():
-        ours[node] = settings if node == "recipe" else ours[node] | settings
+        ours[node] = settings if node in ("recipe", "changed") else ours[node] | settings
     rows = summarise([ours])
     assert "70.40 (-), 4.6; 71.25 (-), DDC README, mean of seeds | - |" in markdown(rows)
     assert reproduced(rows) == []

@@ -28,7 +28,7 @@ def matrix(rows: Sequence[Row]) -> list[Grid]:
     if not any(row.group.dataset in datasets for row in rows):
         return []
     found: dict[tuple[str, str, int, float], list[Row]] = defaultdict(list)
-    for row in (r for r in rows if r.group.full and r.recipe == "representation"):
+    for row in (r for r in rows if r.group.full and r.recipe == "representation" and not r.group.variant):
         g = row.group
         found[g.dataset, g.method, g.val_per_class, g.imbalance_factor].append(row)
     grids = []

@@ -35,6 +35,7 @@ class Group(NamedTuple):
     device: str
     precision: str
     settings: str
+    variant: str = ""  # what of it is not its experiment's own
 
     @property
     def backbone(self) -> str:
@@ -43,9 +44,10 @@ class Group(NamedTuple):
 
     @property
     def label(self) -> str:
-        """The method, with its classifier where that is not the linear one."""
+        """The method, with its classifier where that is not the linear one, and what was changed of it."""
         classifier = self.network.partition(" + ")[2]
-        return self.method if classifier in ("", "Linear") else f"{self.method}, {classifier}"
+        more = [classifier] if classifier not in ("", "Linear") else []
+        return ", ".join([self.method, *more, *([self.variant] if self.variant else [])])
 
     @property
     def full(self) -> bool:
@@ -71,11 +73,12 @@ class Row:
 
     @property
     def as_published(self) -> bool:
-        """Whether network, schedule and training pictures are, under a recipe of the field.
+        """Whether method, network, schedule and training pictures are, under a recipe of the field.
 
         Then a published number may be held against it; whether that was made by the same recipe is seldom known.
         """
-        return self.group.full and not self.group.val_per_class and self.recipe is not None
+        others = [one for one in self.group.variant.split(", ") if one and not one.startswith(RECIPE)]
+        return self.group.full and not self.group.val_per_class and self.recipe is not None and not others
 
     @property
     def seeds(self) -> str:
@@ -85,7 +88,7 @@ class Row:
     @property
     def setting(self) -> tuple[Any, ...]:
         """What rows must share to be compared: all but the method and its own settings."""
-        return *self.group._replace(method="", settings="", network=self.group.backbone), self.stage
+        return *self.group._replace(method="", settings="", variant="", network=self.group.backbone), self.stage
 
 
 def gather(runs: Sequence[Run], split: str = "test") -> dict[Group, list[Run]]:
@@ -104,7 +107,7 @@ def gather(runs: Sequence[Run], split: str = "test") -> dict[Group, list[Run]]:
         network = " + ".join(run["network"].values()) if "network" in run else "-"
         group = Group(
             data["name"], data["imbalance_factor"], data.get("val_per_class", 0), run["name"], epochs, network,
-            where["device"], where["precision"], run.get("settings", ""),
+            where["device"], where["precision"], run.get("settings", ""), variant_of(run),
         )  # fmt: skip
         kept = groups[group].setdefault(run["seed"], run | {"calibrations": {}})
         if _numbers(kept) != _numbers(run):
@@ -113,6 +116,27 @@ def gather(runs: Sequence[Run], split: str = "test") -> dict[Group, list[Run]]:
         elif run.get("calibrated"):
             kept["calibrations"].setdefault(run["calibrated"]["stage1"]["method"], run["calibrated"])
     return {group: [by_seed[seed] for seed in sorted(by_seed)] for group, by_seed in sorted(groups.items())}
+
+
+RECIPE = (
+    "stage1.lr=",
+    "stage1.momentum=",
+    "stage1.nesterov=",
+    "stage1.weight_decay=",
+    "stage1.schedule.",
+    "dataset.batch_size=",
+)
+
+
+def variant_of(run: Run) -> str:
+    """Say what of a run is not its experiment's own; nothing where it has a name of its own.
+
+    A part of another kind is named by its class, ``stage2.loss=Poly1``, without its settings.
+    """
+    changed = run.get("changed", {}) if run["name"] == run.get("experiment", run["name"]) else {}
+    parts = {k.removesuffix("._target_"): str(v).rsplit(".", 1)[-1] for k, v in changed.items() if "_target_" in k}
+    rest = {k: v for k, v in changed.items() if not k.startswith(tuple(f"{part}." for part in parts))}
+    return ", ".join("grid" if k == "grid" else f"{k}={v}" for k, v in sorted({**parts, **rest}.items()))
 
 
 def _numbers(run: Run) -> list[Any]:

@@ -52,7 +52,7 @@ def data_of(group: Group) -> str:
 COLUMNS: dict[str, Callable[[Row], str]] = {
     "data": lambda r: data_of(r.group),
     "IF": lambda r: f"{r.group.imbalance_factor:g}",
-    "method": lambda r: r.group.method,
+    "method": lambda r: ", ".join(filter(None, [r.group.method, r.group.variant])),
     "epochs": lambda r: r.group.epochs,
     "network": lambda r: r.group.network,
     "stage": lambda r: r.stage,
@@ -92,7 +92,7 @@ def comma_separated(rows: Sequence[Row]) -> str:
     text = io.StringIO()
     metrics = list(rows[0].values) if rows else []
     writer = csv.writer(text, lineterminator="\n")
-    head = [*Group._fields[:-1], "stage", "n"]
+    head = [*Group._fields[:-2], "variant", "stage", "n"]
     theirs = ["published_source", "published_acc_percent", "published_ece_percent"]  # the first; the others: report.md
     writer.writerow([*head, *(f"{m}{part}" for m in metrics for part in ("", "_sd")), *theirs])
     for row in rows:
@@ -103,5 +103,5 @@ def comma_separated(rows: Sequence[Row]) -> str:
             numbers.append(statistics.mean(values) if whole else "")
             numbers.append(statistics.stdev(values) if whole and len(values) > 1 else "")
         known = row.published[0][:3] if row.published else ("", "", "")
-        writer.writerow([*row.group[:-1], row.stage, len(row.runs), *numbers, *known])
+        writer.writerow([*row.group[:-2], row.group.variant, row.stage, len(row.runs), *numbers, *known])
     return text.getvalue()
