@@ -98,6 +98,11 @@ def test_a_runs_path_can_be_a_value_on_the_command_line(composed):
     assert composed(f"stage1.ckpt_path={folder}/stage1.ckpt").stage1.ckpt_path == f"{folder}/stage1.ckpt"
 
 
+def test_a_part_that_is_given_like_a_number_is_named(composed):
+    with pytest.raises(InputError, match=r"loss@stage1\.loss=focal"):
+        check_keys(composed("dataset=digits_lt", "stage1.loss=focal"))
+
+
 @pytest.mark.parametrize(("override", "named"), [("seed=-1", "seed=-1"), ("stage1.max_epochs=1.5", "max_epochs=1.5")])
 def test_numbers_out_of_range(composed, tmp_path, override, named):
     from lt_calib.run import run
@@ -273,7 +278,7 @@ def test_what_is_not_the_experiments_own(composed):
     plain = ["+experiment=cutmix_awabs", "dataset=digits_lt", "dataset.if=20", "seed=3", "stage1.max_epochs=2"]
     plain += ["dataset.val_per_class=5", "posthoc=temperature", "trainer.precision=32-true", "+model.backbone.blocks=1"]
     assert changed(composed(*plain, "stage1.ckpt_path=/somewhere/stage1.ckpt", "name=mine")) == {}
-    found = changed(composed(*plain, "stage2.loss.eps_head=0.1", "augment=none", "+grid=eps"))
-    assert (found["stage2.loss.eps_head"], found["augment._target_"], found["grid"]) == (0.1, None, True)
+    found = changed(composed(*plain, "stage2.loss.eps_head=0.25", "augment=none", "+grid=eps"))
+    assert (found["stage2.loss.eps_head"], found["augment._target_"], found["grid"]) == (0.25, None, True)
     assert changed(composed("dataset=digits_lt", "stage1.lr=0.2")) == {"stage1.lr": 0.2}
     assert changed(composed(*plain[1:], "experiment=of_another_package", "stage1.lr=0.2")) == {}

@@ -51,6 +51,13 @@ def check_keys(cfg: DictConfig) -> None:
         raise InputError(f"seed={cfg.seed} must be >= 0")
     if cfg.resume not in ("auto", "off"):
         raise InputError(f"resume={cfg.resume} must be 'auto' (go on where a run stopped) or 'off' (a new folder)")
+    for stage in ("stage1", "stage2"):
+        for part in ("loss", "sampler"):
+            if isinstance(cfg[stage].get(part), str):
+                raise InputError(
+                    f"{stage}.{part}={cfg[stage][part]}: a part is chosen by its group, "
+                    f"{part}@{stage}.{part}={cfg[stage][part]}"
+                )
     _check(cfg, "")
 
 

@@ -137,7 +137,8 @@ def fit_grid(
     full = [{"lr_factor": stage2.lr_factor, "weight_decay": stage2.weight_decay} | point for point in points]
     module = GridModule(stage2, losses, [p["lr_factor"] for p in full], [p["weight_decay"] for p in full])
     log.info(
-        "Grid: %d points of stage 2 in one pass, the experiment's own first; what has eps_tail > eps_head is none.",
+        "Grid: %d points of stage 2 in one pass, the experiment's own first; what has eps_tail > eps_head is none. The "
+        "loss that is shown is their mean.",
         len(points),
     )
     part_path = folder / "stage2.part.ckpt"

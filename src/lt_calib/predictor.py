@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
@@ -66,15 +67,16 @@ class Predictor(nn.Module):
         return self.calibrator.probs(logits.double()).float()
 
     @torch.inference_mode()
-    def predict_proba(self, images: Tensor) -> Tensor:
+    def predict_proba(self, images: Tensor | np.ndarray) -> Tensor:
         """Compute calibrated probabilities, in float32 and in batches.
 
         Args:
-            images: (N, 3, 32, 32), uint8 of 0 to 255 or float of 0 to 1.
+            images: (N, 3, 32, 32), uint8 of 0 to 255 or float of 0 to 1; a tensor or a NumPy array.
 
         Shape:
             Returns (N, K) float32, rows sum to 1.
         """
+        images = torch.as_tensor(images)
         if images.ndim != 4 or images.shape[1:] != (3, SIDE, SIDE):
             raise ValueError(f"images {tuple(images.shape)} must be (N, 3, {SIDE}, {SIDE})")
         if images.is_floating_point():

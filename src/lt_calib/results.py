@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from lt_calib.checkpoint import write_atomically
-from lt_calib.config import RESULTS_SCHEMA, changed, settings_hash
+from lt_calib.config import RESULTS_SCHEMA, changed, conf_dir, settings_hash
 from lt_calib.dataset.datamodule import LongTailedDataModule
 from lt_calib.errors import InputError
 from lt_calib.metric.bootstrap import bootstrap_intervals
@@ -185,7 +185,9 @@ def git_commit() -> str | None:
         if tracked.returncode != 0:
             return None
         commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10).stdout.strip()
-        changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, timeout=10).stdout
+        # Untracked files too: a loss of one's own, say; beside the package conf/ in a source tree.
+        where = [str(folder), *([str(conf_dir())] if conf_dir().is_dir() else [])]
+        changes = subprocess.run([*git, "status", "--porcelain", "--", *where], capture_output=True, timeout=10).stdout
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return f"{commit}+changes" if changed else commit or None
+    return f"{commit}+changes" if changes else commit or None

@@ -9,7 +9,6 @@ import signal
 import sys
 import traceback
 from contextlib import ExitStack, nullcontext, suppress
-from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from lt_calib import ranks
 from lt_calib.check import check_keys
 from lt_calib.config import conf_dir, refuse_other_settings, register
+from lt_calib.folder import fresh, log_into
 from lt_calib.lock import InUseError, alone_in
 from lt_calib.search import check_objective, objective
 from lt_calib.start import nearest_names
@@ -151,12 +151,6 @@ def show(folder: Path, results: dict[str, Any]) -> None:
         log.info("%s", os.path.relpath(figure))
 
 
-def fresh(folder: Path) -> Path:
-    """Return the folder, or where a run has begun there the first of ``FOLDER_2``, ``FOLDER_3``, ... without one."""
-    numbered = (folder.with_name(f"{folder.name}_{i}") for i in count(2))
-    return next(f for f in chain([folder], numbered) if not (f / "config.yaml").exists())
-
-
 class ToldToEnd(SystemExit):
     """Raised where the process is when SIGTERM comes."""
 
@@ -178,6 +172,7 @@ def job(cfg: DictConfig) -> float | None:
     folder = Path(hydra_config.runtime.output_dir)
     if cfg.resume == "off":
         folder = fresh(folder)
+        log_into(folder)
     error_file = folder / "error.txt"
     try:
         if "optuna" in str(hydra_config.sweeper.get("_target_")):

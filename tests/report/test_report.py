@@ -58,7 +58,7 @@ def test_other_settings_under_one_name_and_copies_of_a_run(capsys):
     assert capsys.readouterr().err == ""
     again["stage1"]["test"]["acc"] = 0.6
     assert table([RUN, again]) == table([RUN])
-    assert "are runs of the same settings and seed, with other numbers" in capsys.readouterr().err
+    assert "has the settings and seed of a/results.json, which is, and other numbers" in capsys.readouterr().err
     partial = copy.deepcopy(RUN)
     del partial["stage1"]["test"]["nll"]
     assert "| - |" in table([partial])

@@ -2,13 +2,15 @@
 
 import csv
 import json
+import logging
 from pathlib import Path
 
 import pytest
 import torch
 
 from lt_calib.errors import InputError
-from lt_calib.run import fresh, run
+from lt_calib.folder import fresh, log_into
+from lt_calib.run import run
 from lt_calib.stage.base import StageModule
 from tests.conftest import TINY, compose_config
 
@@ -94,6 +96,18 @@ def test_resume_off_takes_a_folder_of_its_own(tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.yaml").write_text("")
     assert fresh(tmp_path / "seed0") == tmp_path / "seed0_3"
+
+
+def test_and_its_log(tmp_path, monkeypatch):
+    root = logging.Logger("root")
+    monkeypatch.setattr("lt_calib.folder.logging.getLogger", lambda: root)
+    (tmp_path / "seed0").mkdir()
+    root.addHandler(logging.FileHandler(tmp_path / "seed0" / "run.log"))
+    log_into(tmp_path / "seed0")  # its own already
+    root.warning("one")
+    log_into(tmp_path / "seed0_2")
+    root.warning("two")
+    assert [(tmp_path / name / "run.log").read_text() for name in ("seed0", "seed0_2")] == ["one\n", "two\n"]
 
 
 def test_the_precision_that_auto_was_is_kept(tmp_path, monkeypatch):

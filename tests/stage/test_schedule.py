@@ -27,6 +27,14 @@ def test_a_warm_up_from_a_third():
     assert factors[120] == pytest.approx(0.01)
 
 
+@pytest.mark.parametrize(
+    "change", [{"milestones": [160, 180]}, {"warmup": 5}, {"gamma": 0.0}, {"start": -0.1}], ids=lambda c: str(c)
+)
+def test_epochs_in_the_place_of_fractions_are_refused(change):
+    with pytest.raises(ValueError, match="fractions of the epochs"):
+        warmup_multistep(0, 200, **(PUBLISHED | change))
+
+
 def test_cosine():
     assert cosine(0, 10) == 1
     assert cosine(5, 10) == pytest.approx(0.5)

@@ -31,5 +31,5 @@ def risk_coverage_curves(models: Mapping[str, tuple[Tensor, Tensor]], title: str
             )
         axis.set(xlabel="coverage: the most confident pictures (%)", ylabel="risk: wrong of them (%)", title=title)
         axis.set(xlim=(0, 100), ylim=(0, None))
-        axis.legend(fontsize=7, loc="upper left")
+        axis.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure

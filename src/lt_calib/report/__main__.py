@@ -18,6 +18,8 @@ from lt_calib.report.verdict import best_against_all, reproduced
 
 OF_A_RUN = ("stage1_reliability", "stage2_reliability", "groups")  # figures of each run that the page shows
 MOST_RUNS = 12
+MOST_OPEN = 10  # named on the screen; the page names all
+WHERE = {"test": "test set", "val": "held-out validation part"}
 
 
 def write(folder: Path, runs: list[Run], rows: list[Row], grids: list[Grid], open_jobs: list[Path], split: str) -> None:
@@ -36,7 +38,7 @@ def write(folder: Path, runs: list[Run], rows: list[Row], grids: list[Grid], ope
     if len(shown) > MOST_RUNS:
         print(f"the page shows the own figures of the first {MOST_RUNS} of {len(shown)} runs; its tables have all")
     texts = {
-        "report.md": "\n\n".join([*map(markdown_of, grids), markdown(rows)]) + "\n",
+        "report.md": "\n\n".join([f"On the {WHERE[split]}:", *map(markdown_of, grids), markdown(rows)]) + "\n",
         "report.csv": comma_separated(rows),
         "report_by_factor.csv": csv_of(grids),
         "report.tex": "\n\n".join(map(latex_of, [*grids, in_groups(rows)])) + "\n",
@@ -70,8 +72,10 @@ def main() -> None:
     runs = read_runs(args.folders)
     open_jobs = unfinished(args.folders)
     rows = summarise(runs, args.split)
-    for path in open_jobs:
+    for path in open_jobs[:MOST_OPEN]:
         print(f"not finished: {path}")
+    if len(open_jobs) > MOST_OPEN:
+        print(f"not finished: {len(open_jobs) - MOST_OPEN} more")
     if not rows:
         sys.exit(f"no finished run with a {args.split} part was found")
     grids = by_factor(rows) + stage_effects(rows) + seed_noise(rows)
@@ -84,7 +88,7 @@ def main() -> None:
     if args.split == "test":
         grids += reproduced(rows) + best_against_all(rows) + matrix(rows)
     grids += surfaces(runs, args.split)
-    print("\n\n".join([markdown(rows), *map(markdown_of, grids)]))
+    print("\n\n".join([f"On the {WHERE[args.split]}:", markdown(rows), *map(markdown_of, grids)]))
     if args.out:
         try:
             write(args.out, runs, rows, grids, open_jobs, args.split)

@@ -111,8 +111,12 @@ def gather(runs: Sequence[Run], split: str = "test") -> dict[Group, list[Run]]:
         )  # fmt: skip
         kept = groups[group].setdefault(run["seed"], run | {"calibrations": {}})
         if _numbers(kept) != _numbers(run):
-            said = f"{kept['folder'] / kept['file']} and {run['folder'] / run['file']}"
-            print(f"counted once: {said} are runs of the same settings and seed, with other numbers", file=sys.stderr)
+            one, other = (r["folder"] / r["file"] for r in (kept, run))
+            print(
+                f"not counted: {other} has the settings and seed of {one}, which is, and other numbers (other sources "
+                "or another machine?); move one of them away",
+                file=sys.stderr,
+            )
         elif run.get("calibrated"):
             kept["calibrations"].setdefault(run["calibrated"]["stage1"]["method"], run["calibrated"])
     return {group: [by_seed[seed] for seed in sorted(by_seed)] for group, by_seed in sorted(groups.items())}

@@ -29,6 +29,9 @@ class StageModule(LightningModule):
         schedule: ``(epoch, max_epochs) -> factor``.
         momentum: In [0, 1).
         nesterov: Whether the momentum is Nesterov's.
+
+    Raises:
+        ValueError: a number out of its range, of the schedule's too.
     """
 
     stage: int
@@ -49,6 +52,12 @@ class StageModule(LightningModule):
         super().__init__()
         if not isinstance(max_epochs, int) or max_epochs < 0:
             raise ValueError(f"stage{self.stage}.max_epochs {max_epochs} must be a whole number >= 0")
+        if not (lr > 0 and weight_decay >= 0 and 0 <= momentum < 1):
+            raise ValueError(
+                f"stage{self.stage}: lr {lr} must be > 0, weight_decay {weight_decay} >= 0 and momentum {momentum} in "
+                "[0, 1)"
+            )
+        schedule(0, max(1, max_epochs))  # so that a setting out of its range is found before anything trains
         self.backbone = backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.classifier = classifier
         self.loss = loss

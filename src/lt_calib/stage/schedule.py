@@ -16,7 +16,15 @@ def warmup_multistep(
         milestones: Fractions of E, from whose epoch on the rate is multiplied by gamma once more.
         gamma: > 0.
         start: s, the factor that the warm-up begins above, in [0, 1].
+
+    Raises:
+        ValueError: a setting out of its range: a milestone in epochs, say.
     """
+    if not (0 <= warmup < 1 and all(0 <= m <= 1 for m in milestones) and gamma > 0 and 0 <= start <= 1):
+        raise ValueError(
+            f"warmup {warmup} must be in [0, 1), milestones {list(milestones)} and start {start} in [0, 1], and gamma "
+            f"{gamma} > 0: warmup and milestones are fractions of the epochs, 0.8 for 160 of 200"
+        )
     rise = min(1.0, (epoch + 1) / (warmup * max_epochs)) if warmup > 0 else 1.0
     passed = sum(epoch >= round(m * max_epochs, 6) for m in milestones)
     return (start + (1 - start) * rise) * gamma**passed
