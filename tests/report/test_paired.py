@@ -91,9 +91,11 @@ def test_noise_is_pooled_by_degrees_of_freedom():
     assert (100 * sd, freedom) == (pytest.approx((10 / 3) ** 0.5), 3)
     assert seed_noise(rows)[0].lines[0][:6] == ["cifar10_lt", "100", "ResNet32", "200", "1", "1.83 (3)"]
     assert seed_noise(summarise(runs[-1:])) == []
-    shared = [one(name, seed, acc, 0.5) for name in ("d", "e", "f") for seed, acc in enumerate((0.5, 0.6))]
-    found = {key[-1]: values["acc"][1] for key, values in pooled(summarise(shared)).items()}
-    assert found == {"1": 1, "2": 1}  # one stage 1, which they share, and here one stage 2
+    # Three readings of the same two stages 1: variances in points^2 of stage 2: 0, 2 and 8, their mean with 1.
+    last = {"d": (0.50, 0.50), "e": (0.50, 0.52), "f": (0.50, 0.54)}
+    shared = [one(name, seed, (0.5, 0.6)[seed], last[name][seed]) for name in last for seed in (0, 1)]
+    found = {key[-1]: values["acc"] for key, values in pooled(summarise(shared)).items()}
+    assert found == {"1": (pytest.approx(0.1 * 0.5**0.5), 1), "2": (pytest.approx(0.01 * (10 / 3) ** 0.5), 1)}
 
 
 def test_which_published_numbers_are_reproduced():

@@ -80,22 +80,34 @@ def changes(before: Sequence[float | None], after: Sequence[float | None], metri
 
 
 def pooled(rows: Sequence[Row]) -> dict[tuple[Any, ...], dict[str, tuple[float, int]]]:
-    """Pool the variance over seeds of all methods of one setting: metric -> standard deviation, degrees of freedom."""
+    """Pool the variance over seeds of all methods of one setting: metric -> standard deviation, degrees of freedom.
+
+    Methods that share their stages 1 count as one, with the mean of their variances.
+    """
     settings: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
     for row in rows:
         settings[noise_key(row)].append(row)
     found: dict[tuple[Any, ...], dict[str, tuple[float, int]]] = {}
     for key, mine in settings.items():
         for metric in ("acc", "ece", "nll", "acc_head", "acc_medium", "acc_tail"):
-            # Methods that share a stage 1 have the same numbers there, which count once.
-            distinct = {tuple(zip((run["seed"] for run in r.runs), r.values[metric], strict=True)) for r in mine}
-            several = [[value for _, value in one if value is not None] for one in distinct]
-            several = [values for values in several if len(values) > 1]
-            freedom = sum(len(values) - 1 for values in several)
+            # Methods that share a stage 1 rise and fall with it: together they count as one.
+            families: dict[tuple[Any, ...], list[tuple[int, float]]] = defaultdict(list)
+            for row in mine:
+                values = [value for value in row.values[metric] if value is not None]
+                if len(values) > 1:
+                    families[_stages_1(row)].append((len(values) - 1, statistics.variance(values)))
+            several = [(max(n for n, _ in one), statistics.mean(v for _, v in one)) for one in families.values()]
+            freedom = sum(n for n, _ in several)
             if freedom:
-                total = sum((len(values) - 1) * statistics.variance(values) for values in several)
+                total = sum(n * variance for n, variance in several)
                 found.setdefault(key, {})[metric] = math.sqrt(total / freedom), freedom
     return found
+
+
+def _stages_1(row: Row) -> tuple[Any, ...]:
+    return tuple(
+        (run["seed"], *(run["stage1"].get(split, {}).get("nll") for split in ("val", "test"))) for run in row.runs
+    )
 
 
 def noise_key(row: Row) -> tuple[Any, ...]:
