@@ -281,4 +281,6 @@ def test_what_is_not_the_experiments_own(composed):
     found = changed(composed(*plain, "stage2.loss.eps_head=0.25", "augment=none", "+grid=eps"))
     assert (found["stage2.loss.eps_head"], found["augment._target_"], found["grid"]) == (0.25, None, True)
     assert changed(composed("dataset=digits_lt", "stage1.lr=0.2")) == {"stage1.lr": 0.2}
-    assert changed(composed(*plain[1:], "experiment=of_another_package", "stage1.lr=0.2")) == {}
+    other = composed(*plain[1:], "stage1.lr=0.2")
+    other.experiment = "of_another_package"
+    assert changed(other) == {}

@@ -24,7 +24,7 @@ class StageModule(LightningModule):
         classifier: (B, num_features) -> (B, K).
         loss: ``forward(logits, targets)``.
         max_epochs: E >= 0; 0 trains nothing.
-        lr: Learning rate at factor 1, > 0.
+        lr: Learning rate at factor 1, >= 0.
         weight_decay: >= 0.
         schedule: ``(epoch, max_epochs) -> factor``.
         momentum: In [0, 1).
@@ -52,9 +52,9 @@ class StageModule(LightningModule):
         super().__init__()
         if not isinstance(max_epochs, int) or max_epochs < 0:
             raise ValueError(f"stage{self.stage}.max_epochs {max_epochs} must be a whole number >= 0")
-        if not (lr > 0 and weight_decay >= 0 and 0 <= momentum < 1):
+        if not (lr >= 0 and weight_decay >= 0 and 0 <= momentum < 1):
             raise ValueError(
-                f"stage{self.stage}: lr {lr} must be > 0, weight_decay {weight_decay} >= 0 and momentum {momentum} in "
+                f"stage{self.stage}: lr {lr} and weight_decay {weight_decay} must be >= 0 and momentum {momentum} in "
                 "[0, 1)"
             )
         schedule(0, max(1, max_epochs))  # so that a setting out of its range is found before anything trains
