@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from lt_calib.campaign import jobs as campaign
 from lt_calib.campaign import work
@@ -42,11 +43,16 @@ def test_every_kind_of_job_composes(name):
     for job in {*variants, *experiments.values()}:
         cfg = compose_config(*job.overrides)
         check_keys(cfg)
-        if name == "ingredients":
+        if name in ("ingredients", "short_ingredients"):
             assert cfg.dataset.val_per_class > 0
             variant = job.file.stem.removeprefix("balanced_softmax_awabs_").rpartition("_seed")[0]
             other = {"base": "balanced_softmax_awabs", "dynamic": "with_dynamic_balanced_softmax"}
             assert cfg.name == other.get(variant, f"with_{variant}")
+
+
+def test_the_short_ingredients_are_the_ingredients():
+    long, short = (OmegaConf.load(CONF / "campaign" / f"{name}.yaml") for name in ("ingredients", "short_ingredients"))
+    assert (long.variant, long.experiment) == (short.variant, short.experiment)
 
 
 def test_what_there_is_no_campaign_of(tmp_path, monkeypatch):
