@@ -113,6 +113,29 @@ def test_a_wrapped_loss_does_not_escape_the_check_of_its_prior(composed):
         build.build_sampler_and_loss(cfg, build.build_data(cfg), 1)
 
 
+@pytest.mark.parametrize(
+    ("loss", "also", "other"),
+    [
+        ("weighted_cross_entropy", "sampler@stage1.sampler=class_balanced", "sampler"),
+        ("class_balanced", "sampler@stage1.sampler=progressively_balanced", "sampler"),
+        ("class_balanced", "loss@stage1.loss.loss=balanced_softmax", "BalancedSoftmax"),
+        ("class_balanced", "loss@stage1.loss.loss=weighted_cross_entropy", "WeightedCrossEntropy"),
+        ("drw", "sampler@stage1.sampler=square_root", "sampler"),
+        ("drw", "loss@stage1.loss.loss=dynamic_balanced_softmax", "DynamicBalancedSoftmax"),
+    ],
+)
+def test_class_weights_beside_another_correction_are_refused(composed, loss, also, other):
+    def build_with(*overrides: str) -> None:
+        cfg = resolved(composed("dataset=digits_lt", f"loss@stage1.loss={loss}", *overrides))
+        build.build_sampler_and_loss(cfg, build.build_data(cfg), 1)
+
+    build_with()
+    build_with(also, "allow_double_correction=true")
+    build_with(also, "dataset.if=1")  # nothing to correct
+    with pytest.raises(InputError, match=rf"the {other}.*both would correct for the same imbalance"):
+        build_with(also)
+
+
 def test_logit_adjustment_after_balanced_softmax_corrects_twice_and_is_refused(composed):
     overrides = ["dataset=digits_lt", "+experiment=logit_adjustment"]
     data = build.build_data(resolved(composed(*overrides)))

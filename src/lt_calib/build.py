@@ -17,7 +17,7 @@ from torch.nn.functional import one_hot
 from lt_calib.config import nearest_factor
 from lt_calib.dataset.datamodule import LongTailedDataModule
 from lt_calib.errors import InputError
-from lt_calib.loss.prior import resolve_prior
+from lt_calib.loss.prior import check_weights, resolve_prior
 from lt_calib.sampler.base import EpochSampler
 from lt_calib.seed import generator
 from lt_calib.stage.batch_augment import BatchAugment
@@ -73,8 +73,8 @@ def build_sampler_and_loss(cfg: DictConfig, data: LongTailedDataModule, stage: i
     node = cfg[f"stage{stage}"]
     targets = data.splits["train"][1]
     sampler = instantiate(node.sampler)(targets, num_classes=data.num_classes, seed=cfg.seed, stage=stage)
-    asked = asked_prior(node.loss)
-    if asked is not None and fixed_prior(sampler, node.max_epochs) is None:
+    asked, drawn = asked_prior(node.loss), fixed_prior(sampler, node.max_epochs)
+    if asked is not None and drawn is None:
         raise InputError(
             f"stage{stage}: the sampler's class frequencies change over the epochs, and the loss corrects for fixed "
             "ones; take loss dynamic_balanced_softmax, or another sampler"
@@ -86,7 +86,10 @@ def build_sampler_and_loss(cfg: DictConfig, data: LongTailedDataModule, stage: i
             "allow_double_correction=true"
         )
     prior = resolve_prior(asked or "sampler", sampler.prior, data.class_counts, cfg.allow_double_correction)
-    return sampler, instantiate(node.loss)(data.class_counts, prior=prior)
+    loss = instantiate(node.loss)(data.class_counts, prior=prior)
+    if not cfg.allow_double_correction:
+        check_weights(loss, drawn, data.class_counts)
+    return sampler, loss
 
 
 def fixed_prior(sampler: EpochSampler, max_epochs: int) -> Tensor | None:

@@ -1,9 +1,10 @@
 """Which prior a loss corrects for: that of the batches that are really drawn."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lt_calib.errors import InputError
+from lt_calib.loss.weights import weighs
 
 
 def resolve_prior(
@@ -24,9 +25,8 @@ def resolve_prior(
         return sampler_prior
     if prior != "data":
         raise InputError(f"loss.prior={prior} must be 'sampler' or 'data'")
-    counts = torch.as_tensor(class_counts, dtype=torch.float64)
-    data = counts / counts.sum()
-    if not torch.allclose(data, sampler_prior.double(), rtol=1e-6) and not allow_double_correction:
+    data = frequencies(class_counts)
+    if not same(data, sampler_prior) and not allow_double_correction:
         raise InputError(
             "loss.prior=data, but the sampler does not draw the classes at their frequencies n / N: "
             f"class 0 is drawn with {sampler_prior[0]:.4f}, its n / N is {data[0]:.4f}. Sampler and loss would both "
@@ -34,3 +34,42 @@ def resolve_prior(
             "where it is meant, allow_double_correction=true"
         )
     return data
+
+
+def check_weights(loss: nn.Module, drawn: Tensor | None, class_counts: list[int]) -> None:
+    """Refuse class weights where batches or logits are corrected for the imbalance already.
+
+    Args:
+        loss: The loss, with its weights.
+        drawn: (K,) class frequencies of the batches, None where they change over the epochs.
+        class_counts: (K,) training pictures a class.
+
+    Raises:
+        InputError: both would correct for the same imbalance.
+    """
+    if not weighs(loss):
+        return
+    inner = [type(part).__name__ for part in loss.children() if getattr(part, "corrects", False)]
+    if inner:
+        other = f"the {inner[0]} that it weighs corrects for them too"
+        cure = "loss=cross_entropy inside it"
+    elif drawn is None or not same(frequencies(class_counts), drawn):
+        other = "the sampler does not draw the classes at their frequencies n / N either"
+        cure = "sampler=instance_balanced, or a loss without weights"
+    else:
+        return
+    raise InputError(
+        f"{type(loss).__name__} weighs the classes by their counts, and {other}: both would correct for the same "
+        f"imbalance. Cure: {cure}, or, where it is meant, allow_double_correction=true"
+    )
+
+
+def frequencies(class_counts: list[int]) -> Tensor:
+    """Compute n / N, (K,) float64."""
+    counts = torch.as_tensor(class_counts, dtype=torch.float64)
+    return counts / counts.sum()
+
+
+def same(data: Tensor, drawn: Tensor) -> bool:
+    """Tell whether two class frequencies are one."""
+    return torch.allclose(data, drawn.double(), rtol=1e-6)

@@ -28,6 +28,12 @@ def class_balanced_weights(class_counts: Counts, beta: float) -> Tensor:
     return weights * len(counts) / weights.sum()
 
 
+def weighs(loss: nn.Module) -> bool:
+    """Tell whether a loss has, or will have, class weights that differ."""
+    named = (buffer for name, buffer in loss.named_buffers() if name.split(".")[-1] in ("weights", "deferred"))
+    return any(not torch.allclose(buffer, buffer[0]) for buffer in named)
+
+
 def weighable(loss: nn.Module) -> ClassLoss:
     """Return a loss that class weights may be put on; refuse one that sets its weights itself."""
     if not isinstance(loss, ClassLoss):
