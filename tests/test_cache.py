@@ -16,6 +16,7 @@ from lt_calib.run import run
 from tests.conftest import TINY, compose_config
 from tests.stage.test_resume import stop_at
 
+ONE, TWO = "1" * 16, "2" * 16
 STAGE1 = [*TINY, "+experiment=cutmix_awabs", "stage2.max_epochs=0"]
 
 
@@ -24,7 +25,7 @@ def settings(*overrides: str) -> dict:
     return share.settings_of(cfg, build.build_data(cfg))  # type: ignore[arg-type]
 
 
-def bare_job(root: Path) -> DictConfig:
+def bare_job(root: Path | str) -> DictConfig:
     """As much of a configuration as the cache's door looks at, beside the settings that make the key."""
     return OmegaConf.create({
         "cache": {"root": str(root)}, "stage1": {"ckpt_path": None, "max_epochs": 1},
@@ -219,15 +220,62 @@ def test_a_cache_that_cannot_be_used_is_said(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(share, "settings_of", lambda cfg, data: {})
     with share.shared_stage1(cfg, None, tmp_path / "mine.ckpt"):
         (tmp_path / "mine.ckpt").write_bytes(b"weights")
-    assert "cannot be used" in caplog.text
+    assert "nothing is added to it" in caplog.text
+
+
+def test_a_sound_entry_is_taken_where_nothing_can_be_written(tmp_path, monkeypatch, caplog):
+    cfg = bare_job(tmp_path)
+    monkeypatch.setattr(share, "settings_of", lambda cfg, data: {})
+    (tmp_path / "sound").write_bytes(b"weights")
+    entry.store(tmp_path, entry.key_of({}), tmp_path / "sound", {})
+
+    def refuse(self, **how):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    with share.shared_stage1(cfg, None, tmp_path / "mine.ckpt"):
+        assert (tmp_path / "mine.ckpt").read_bytes() == b"weights"
+    assert "nothing is added to it" in caplog.text
+
+
+def test_an_entry_that_cannot_be_read_now_is_not_taken_for_damaged(tmp_path, monkeypatch, caplog):
+    (tmp_path / "sound").write_bytes(b"weights")
+    entry.store(tmp_path, ONE, tmp_path / "sound", {})
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", lambda path: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
+        entry.fetch(tmp_path, ONE, tmp_path / "mine.ckpt")
+        assert not entry.sound(tmp_path, ONE)
+    assert "cannot be read ([Errno 13] Permission denied): this job trains its own" in caplog.text
+    assert not (tmp_path / "mine.ckpt").exists()
+    assert entry.sound(tmp_path, ONE)
+
+
+def test_the_file_of_a_part_of_ones_own_makes_another_entry(tmp_path, monkeypatch, caplog):
+    (tmp_path / "mylab_loss.py").write_text(
+        "from lt_calib.loss.cross_entropy import CrossEntropy\n\nclass Mine(CrossEntropy):\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    mine = "stage1.loss._target_=mylab_loss.Mine"
+    before = settings("loss@stage1.loss=cross_entropy", mine)
+    cfg = OmegaConf.create(OmegaConf.to_container(compose_config(*STAGE1, mine), resolve=True))
+    assert isinstance(cfg, DictConfig)
+    assert list(share.made_by(cfg)) == ["torch", "device", "sources", "mylab_loss.Mine"]
+    with (tmp_path / "mylab_loss.py").open("a") as stream:
+        stream.write("    twice = 2\n")
+    assert settings("loss@stage1.loss=cross_entropy", mine) == before  # this process runs what it has imported
+    share.keep(tmp_path, ONE, tmp_path / "mine.ckpt", {}, share.made_by(cfg))
+    assert "sources have changed since this process began" in caplog.text
+    share.source_of_this_process.cache_clear()
+    assert entry.key_of(settings("loss@stage1.loss=cross_entropy", mine)) != entry.key_of(before)
 
 
 def test_the_command(tmp_path, monkeypatch, capsys):
     (tmp_path / "mine").write_bytes(b"weights")
+    (tmp_path / "results.json").write_text("{}")  # where the folder is a run's, by mistake
     kept = settings()
-    entry.store(tmp_path, "one", tmp_path / "mine", kept)
-    entry.store(tmp_path, "two", tmp_path / "mine", kept)
-    (tmp_path / "two.ckpt").write_bytes(b"weightz")
+    entry.store(tmp_path, ONE, tmp_path / "mine", kept)
+    entry.store(tmp_path, TWO, tmp_path / "mine", kept)
+    (tmp_path / f"{TWO}.ckpt").write_bytes(b"weightz")
 
     def command(*arguments: str) -> object:
         monkeypatch.setattr(sys, "argv", ["cache", "--root", str(tmp_path), *arguments])
@@ -241,13 +289,25 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     shown = capsys.readouterr().out
     assert "digits_lt IF 10, 1 epochs, CutMix, BalancedSoftmax, seed 0" in shown
     assert command("verify") == 1
-    assert capsys.readouterr().out.split("\n")[:2] == ["2 entries, 1 damaged", "two"]
-    assert "no such entry: three" in str(command("rm", "one", "three"))
-    assert entry.keys(tmp_path) == ["one", "two"]
-    assert command("rm", "two") == 0
+    assert capsys.readouterr().out.split("\n")[:2] == ["2 entries, 1 damaged", TWO]
+    assert "no such entry: three" in str(command("rm", ONE, "three"))
+    assert entry.keys(tmp_path) == [ONE, TWO]
+    assert command("rm", TWO) == 0
     assert command("verify") == 0
     assert command("rm", "--all") == 0
     assert entry.keys(tmp_path) == []
+    assert (tmp_path / "results.json").exists()
+
+
+def test_an_empty_root_turns_it_off(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with share.shared_stage1(bare_job(""), None, tmp_path / "mine.ckpt"):
+        checkpoint(tmp_path / "mine.ckpt", bare_job(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.ckpt"]
+    monkeypatch.setenv("LT_CALIB_CACHE", "")
+    monkeypatch.setattr(sys, "argv", ["cache", "ls"])
+    with pytest.raises(SystemExit, match="LT_CALIB_CACHE is empty, which turns the cache off"):
+        command_line.main()
 
 
 def test_a_cache_that_cannot_be_written_does_not_end_the_job(tmp_path, monkeypatch, caplog):

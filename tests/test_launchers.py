@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 from lt_calib.config import register
 from lt_calib.errors import InputError
-from lt_calib.search import check_objective
+from lt_calib.search import check_objective, objective
 from tests.conftest import CONF, SMALL, TINY, compose_config
 
 SWEEP = [
@@ -81,13 +81,29 @@ def test_a_search_by_several_processes_at_once_is_refused(monkeypatch):
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(InputError, match="each process would search by itself"):
-        check_objective(compose_config(*TINY, "+experiment=ce", "dataset.val_per_class=5"))
+        check_objective(compose_config(*TINY, "+experiment=ce", "dataset.val_per_class=5"), "minimize")
 
 
 @pytest.mark.parametrize(
     ("overrides", "said"),
-    [([], "held-out validation part"), (["dataset.val_per_class=5", "objective=f1"], "objective=f1 must be one of")],
+    [
+        ([], "held-out validation part"),
+        (["dataset.val_per_class=5", "objective=f1"], "objective=f1 must be one of"),
+        (["dataset.val_per_class=5", "objective=ece_floor"], "must be one of.*ece_floor_mean"),
+        (["dataset.val_per_class=5", "objective=acc_tail"], "set hydra.sweeper.direction=maximize"),
+    ],
 )
 def test_a_search_without_an_objective_is_refused(overrides, said):
     with pytest.raises(InputError, match=said):
-        check_objective(compose_config(*TINY, "+experiment=ce", *overrides))
+        check_objective(compose_config(*TINY, "+experiment=ce", *overrides), "minimize")
+
+
+def test_what_a_search_may_look_at():
+    for name, direction in (("nll", "minimize"), ("ece_floor_mean", "minimize"), ("acc_tail", "maximize")):
+        check_objective(compose_config(*TINY, "dataset.val_per_class=5", f"objective={name}"), direction)
+
+
+def test_a_run_needs_no_objective():
+    found = {"stage1": {"val": {"acc": 0.5}}, "stage2": None}
+    assert objective(compose_config(*TINY, "dataset.val_per_class=5", "metric=[acc]"), found) is None
+    assert objective(compose_config(*TINY, "dataset.val_per_class=5", "objective=acc"), found) == 0.5

@@ -1,10 +1,11 @@
+import errno
 import subprocess
 import sys
 
 import pytest
 
 from lt_calib.errors import InputError
-from lt_calib.lock import alone_in
+from lt_calib.lock import alone_in, system_lock
 from lt_calib.run import job
 from tests.conftest import TINY, compose_config, in_hydra
 
@@ -27,13 +28,16 @@ def test_one_process_at_a_time_and_a_killed_one_keeps_nobody_out(tmp_path, monke
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_system_without_locks(tmp_path, monkeypatch):
-    def refuse(self, **how):
-        raise NotImplementedError
+@pytest.mark.skipif(sys.platform == "win32", reason="has no flock")
+def test_a_file_system_without_locks_gets_no_marker_that_stays(tmp_path, monkeypatch):
+    def refuse(*how):
+        raise OSError(errno.ENOSYS, "Function not implemented")
 
-    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    monkeypatch.setattr("fcntl.flock", refuse)
     with alone_in(tmp_path), alone_in(tmp_path):
         pass
+    with pytest.raises(OSError, match="not implemented"):
+        system_lock(tmp_path / "key.lock").acquire(timeout=0)
 
 
 def test_what_fails_inside_is_passed_on(tmp_path):

@@ -122,6 +122,14 @@ def test_seeds(tmp_path, composed):
 def test_a_finished_stage_1_is_taken(finished, composed, tmp_path):
     given = f"stage1.ckpt_path={finished / 'stage1.ckpt'}"
     val = "dataset.val_per_class=10"
+    others = {
+        "augment": "augment=cutout",
+        "stage1.loss": "loss@stage1.loss=cross_entropy",
+        "stage1.lr": "stage1.lr=0.5",
+    }
+    for key, other in others.items():
+        with pytest.raises(InputError, match=rf"otherwise than this command says: {key}"):
+            run(composed(*SHORT, other, val, given), tmp_path / key)
     results = run(composed(*SHORT, val, given, "stage1.max_epochs=0", "stage2.max_epochs=0"), tmp_path / "evaluated")
     assert results["stage1"]["test"] == json.loads((finished / "results.json").read_text())["stage1"]["test"]
     assert results["stage2"]["test"] == results["stage1"]["test"]  # the scaling vector starts at 1

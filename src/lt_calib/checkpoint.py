@@ -30,7 +30,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     except (OSError, RuntimeError) as error:  # torch.save raises the latter where the disk is full
         raise InputError(
             f"{path} could not be written: {error}. What was there before is whole; make room or take another folder, "
-            "and the same command goes on after the last finished epoch"
+            "and with resume=auto, the default, the same command goes on after the last finished epoch"
         ) from error
     finally:
         temporary.unlink(missing_ok=True)

@@ -4,13 +4,14 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from lt_calib import build
 from lt_calib.cache.share import made_by
 from lt_calib.checkpoint import load_stage, save_stage
+from lt_calib.config import flatten
 from lt_calib.dataset.datamodule import LongTailedDataModule
+from lt_calib.errors import InputError
 from lt_calib.metric.evaluate import evaluate
 from lt_calib.ranks import rank
 from lt_calib.sampler.base import EpochSampler
@@ -53,6 +54,8 @@ def fit_or_load(
     given = module.stage == 1 and cfg.stage1.ckpt_path is not None
     if given or ckpt_path.exists():
         about = load_stage(ckpt_path, module.backbone, module.classifier, data.facts)
+        if given:
+            refuse_other_method(ckpt_path, about.get("method", {}), method_of(cfg))
         for row in about["history"]:
             logger.log_epoch(row)
         log.info("Stage %d is taken from %s (%d epochs).", module.stage, ckpt_path, about["epochs"])
@@ -88,11 +91,6 @@ def fit(
         data.draw_with(sampler, partner)
         callbacks = [history, bar, *augment, StopAtNonFinite(), resume, EndWhenTold()]
         trainer = build.build_trainer(cfg, module.max_epochs, callbacks)
-        if cfg.trainer.compile:  # in place, so that the parameters keep their names
-            torch._dynamo.config.recompile_limit = 64  # sizes x modes x gradients wanted or not; SAM's twice
-            graphs = trainer.strategy.root_device.type == "cuda"
-            # An epoch's last batch is of another size: each size is compiled, since graphs are of one.
-            module.backbone.compile(mode="reduce-overhead" if graphs else None, dynamic=False)
         trainer.fit(module, datamodule=data)
     return {
         "epochs": module.max_epochs,
@@ -101,7 +99,34 @@ def fit(
         "history": history.rows,
         "data": data.facts,
         "made_by": resume.made_by,
+        "method": method_of(cfg) if module.stage == 1 else {},
     }
+
+
+def method_of(cfg: DictConfig) -> dict[str, Any]:
+    """List the settings of stage 1's training, as plain values, but for its length."""
+    plain: Any = OmegaConf.to_container(cfg)
+    flat = flatten({"augment": plain["augment"], "stage1": plain["stage1"]})
+    return {k: v for k, v in flat.items() if k != "stage1.ckpt_path" and not k.endswith(".max_epochs")}
+
+
+def refuse_other_method(path: Path, kept: dict[str, Any], here: dict[str, Any]) -> None:
+    """Refuse a given stage 1 that was trained otherwise than the command says: results.json would tell of another one.
+
+    What stage 2 corrects for depends on it too. A setting that only one of both versions has is passed over, unless it
+    is a part's name; so is all of it where the checkpoint says nothing.
+
+    Raises:
+        InputError: with the settings that differ.
+    """
+    of_both = {k for k in kept.keys() & here.keys() if kept[k] != here[k]}
+    parts = {k for k in kept.keys() ^ here.keys() if k.endswith("._target_")}
+    if kept and (of_both or parts):
+        differ = [f"{k} was {kept.get(k, 'not set')}, here it is {here.get(k, 'not set')}" for k in of_both | parts]
+        raise InputError(
+            f"checkpoint {path} is of a stage 1 that was trained otherwise than this command says: "
+            f"{'; '.join(sorted(differ))}. Set augment and stage1.* as it was trained with"
+        )
 
 
 def predict(cfg: DictConfig, data: LongTailedDataModule, module: StageModule) -> dict[str, Any]:

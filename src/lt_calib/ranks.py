@@ -126,7 +126,8 @@ def together(cfg: DictConfig, folder: Path) -> Iterator[None]:
             said = words.read().decode(errors="replace").strip()[-LAST_WORDS:]
             raise InputError(
                 f"process {failed[0][0]} of {wanted} ended with exit code {failed[0][1]}, and the training with it; "
-                f"the same command goes on after the last finished epoch. It said:\n{said or '(nothing)'}"
+                "with resume=auto, the default, the same command goes on after the last finished epoch. It said:\n"
+                f"{said or '(nothing)'}"
             ) from error
         finally:
             for other in others:

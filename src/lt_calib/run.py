@@ -47,17 +47,20 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
         ValueError: likewise, from the part that the setting belongs to.
     """
     # Imported here: torch and Lightning take seconds, which --help and a typo need not wait for.
+    from lt_calib.cache.share import shared_stage1, sources_of_this_process
+
+    sources_of_this_process()  # before their import: after an edit, the hash is older than the code and never newer
+
     import torch
 
     from lt_calib import build, grid
     from lt_calib import results as out
-    from lt_calib.cache.share import shared_stage1
     from lt_calib.calibrate import add_calibrated, refuse_without_validation
     from lt_calib.checkpoint import remove_remains, write_atomically
     from lt_calib.figure.of_run import draw_figures
     from lt_calib.fit import fit_or_load, predict
     from lt_calib.logger.none import NoLogger
-    from lt_calib.trainer import resolve_precision
+    from lt_calib.trainer import compile_in_place, resolve_precision
 
     cfg = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[assignment]
     check_keys(cfg)
@@ -77,7 +80,7 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     logger = build.build_logger(cfg, folder) if first else NoLogger(config={}, folder=folder, group="", tags=[])
     exit_code = 1
     try:
-        build.build_trainer(cfg, 0, [])  # a device or precision that is not there is found before the data are read
+        trainer = build.build_trainer(cfg, 0, [])  # a device that is not there is found before the data are read
         if cfg.trainer.compile:
             torch.compiler.reset()  # drops what was compiled for the networks of a sweep's earlier jobs
         torch.manual_seed(cfg.seed)  # for the weights; every other draw has a generator of its own
@@ -94,6 +97,8 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
         if "_target_" in cfg.posthoc:
             refuse_without_validation("val" in data.splits)
             instantiate(cfg.posthoc)(data.num_classes)
+        if cfg.trainer.compile:  # loaded weights run in it too, or they would give other last digits than trained ones
+            compile_in_place(backbone, trainer.strategy.root_device)
         if first:
             write_atomically(folder / "config.yaml", lambda stream: stream.write(OmegaConf.to_yaml(cfg).encode()))
 
@@ -176,14 +181,15 @@ def job(cfg: DictConfig) -> float | None:
     error_file = folder / "error.txt"
     try:
         if "optuna" in str(hydra_config.sweeper.get("_target_")):
-            check_objective(cfg)
+            check_objective(cfg, str(getattr(hydra_config.sweeper.direction, "name", hydra_config.sweeper.direction)))
         with alone_in(folder) if ranks.rank() == 0 else nullcontext():
             error_file.unlink(missing_ok=True)
             return objective(cfg, run(cfg, folder))
     except (SystemExit, KeyboardInterrupt) as stop:  # Lightning makes the former of the latter
         by_hand = isinstance(stop, KeyboardInterrupt) or isinstance(stop.__context__, KeyboardInterrupt)
         told = signal.SIGINT if by_hand else signal.SIGTERM
-        log.error("%s was told to end (%s); the same command goes on after its last finished epoch.", folder, told.name)
+        again = "the same command" if cfg.resume == "auto" else f"resume=auto hydra.run.dir={folder}"
+        log.error("%s was told to end (%s); %s goes on after its last finished epoch.", folder, told.name, again)
         raise SystemExit(128 + told) from stop
     except Exception as error:
         finished = (folder / "results.json").exists()  # a refused command leaves a finished run as it was

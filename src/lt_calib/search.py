@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from lt_calib import ranks
@@ -11,11 +12,15 @@ from lt_calib.errors import InputError
 def objective(cfg: DictConfig, results: dict[str, Any]) -> float | None:
     """Return what a sweeper may search by: a metric of the last stage on the validation part, None without one."""
     last = results.get("stage2") or results.get("stage1") or {}
-    return last["val"][cfg.objective] if "val" in last else None
+    return last.get("val", {}).get(cfg.objective)
 
 
-def check_objective(cfg: DictConfig) -> None:
-    """Refuse a search without a validation part, or by what is not measured."""
+def check_objective(cfg: DictConfig, direction: str) -> None:
+    """Refuse a search without a validation part, by what is not measured, or for the worst accuracy."""
+    import torch
+
+    from lt_calib.metric.evaluate import evaluate
+
     if ranks.position()[1] > 1:
         raise InputError(
             "hydra/sweeper=search under torchrun or srun: each process would search by itself; give the plain command, "
@@ -26,5 +31,13 @@ def check_objective(cfg: DictConfig) -> None:
             "hydra/sweeper=search chooses by the held-out validation part, and there is none: set "
             "dataset.val_per_class=200 (20 for CIFAR-100), say"
         )
-    if cfg.objective not in cfg.metric:
-        raise InputError(f"objective={cfg.objective} must be one of the metrics: {', '.join(map(str, cfg.metric))}")
+    groups = {"head": [0], "medium": [0], "tail": [0]}
+    measured = evaluate(torch.zeros(10, 10), torch.arange(10), groups, instantiate(cfg.metric))
+    if cfg.objective not in measured:
+        raise InputError(f"objective={cfg.objective} must be one of the metrics: {', '.join(measured)}")
+    best = "maximize" if cfg.objective.startswith("acc") else "minimize"
+    if direction != best:
+        raise InputError(
+            f"objective={cfg.objective} with hydra.sweeper.direction={direction} would choose the worst: set "
+            f"hydra.sweeper.direction={best}"
+        )

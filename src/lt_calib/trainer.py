@@ -16,6 +16,7 @@ from lightning.fabric.plugins.environments import (
 )
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.strategies import DDPStrategy
+from torch import nn
 
 from lt_calib.errors import InputError
 from lt_calib.ranks import position
@@ -110,6 +111,13 @@ def resolve_precision(precision: str, accelerator: str = "auto") -> str:
     if torch.cuda.is_available() and accelerator in ("auto", "gpu", "cuda"):
         return BF16 if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
     return BF16 if {"avx512_bf16", "amx_bf16"} & set(_cpu_info("flags").split()) else "32-true"
+
+
+def compile_in_place(backbone: nn.Module, device: torch.device) -> None:
+    """Compile a network whose parameters keep their names, on a GPU with graphs."""
+    torch._dynamo.config.recompile_limit = 64  # sizes x modes x gradients wanted or not; SAM's twice
+    # An epoch's last batch is of another size: each size is compiled, since graphs are of one.
+    backbone.compile(mode="reduce-overhead" if device.type == "cuda" else None, dynamic=False)
 
 
 def device_name(trainer: Trainer, processes: int = 1) -> str:

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from lt_calib.cache.entry import describe, keys, read, remove
+from lt_calib.cache.entry import describe, keys, remove, sound
 
 
 def main() -> None:
@@ -24,12 +24,15 @@ def main() -> None:
     args = parser.parse_args()
     register()
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        folder = (args.root or Path(compose("config").cache.root)).expanduser()
+        root = args.root or compose("config").cache.root
+    if not root:
+        sys.exit("LT_CALIB_CACHE is empty, which turns the cache off: name its folder with --root")
+    folder = Path(root).expanduser()
     there = keys(folder)
     if args.command == "ls":
         print("\n".join(describe(folder, key) for key in there) or f"{folder} has no entry")
     elif args.command == "verify":
-        damaged = [key for key in there if read(folder, key) is None]
+        damaged = [key for key in there if not sound(folder, key)]
         print("\n".join([f"{len(there)} entries, {len(damaged)} damaged", *damaged]))
         sys.exit(1 if damaged else 0)
     else:

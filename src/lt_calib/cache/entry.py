@@ -3,6 +3,8 @@
 import hashlib
 import json
 import logging
+import re
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -22,10 +24,15 @@ def fetch(folder: Path, key: str, path: Path) -> None:
     """Copy an entry to ``path`` if it is there and sound; a damaged one is removed."""
     if not (folder / f"{key}.json").exists():
         return
-    content = read(folder, key)
+    try:
+        content = read(folder, key)
+    except OSError as error:  # another user's, or the disk's: it may be sound for others
+        log.warning("The cache's entry %s cannot be read (%s): this job trains its own stage 1.", key, error)
+        return
     if content is None:
         log.warning("The cache's entry %s is damaged: it is removed, and stage 1 trained again.", key)
-        remove(folder, key)
+        with suppress(OSError):
+            remove(folder, key)
         return
     write_atomically(path, lambda stream: stream.write(content))
     path.with_suffix(".part.ckpt").unlink(missing_ok=True)  # of this job's own stage 1, which was killed
@@ -51,13 +58,25 @@ def store(folder: Path, key: str, path: Path, settings: dict[str, Any]) -> None:
 
 
 def read(folder: Path, key: str) -> bytes | None:
-    """Read an entry's checkpoint; None where it has not the checksum that was kept with it."""
+    """Read an entry's checkpoint; None where it has not the checksum that was kept with it.
+
+    Raises:
+        OSError: a file of it is there and cannot be read.
+    """
     try:
         about = json.loads((folder / f"{key}.json").read_text())
         content = (folder / f"{key}.ckpt").read_bytes()
         return content if hashlib.sha256(content).hexdigest() == about["sha256"] else None
-    except (OSError, ValueError, KeyError):
+    except (FileNotFoundError, ValueError, KeyError):
         return None
+
+
+def sound(folder: Path, key: str) -> bool:
+    """Tell whether an entry can be read and has its checksum."""
+    try:
+        return read(folder, key) is not None
+    except OSError:
+        return False
 
 
 def remove(folder: Path, key: str) -> None:
@@ -68,8 +87,8 @@ def remove(folder: Path, key: str) -> None:
 
 
 def keys(folder: Path) -> list[str]:
-    """List the entries."""
-    return sorted(path.stem for path in folder.glob("*.json"))
+    """List the entries; other files of the folder are none."""
+    return sorted(path.stem for path in folder.glob("*.json") if re.fullmatch("[0-9a-f]{16}", path.stem))
 
 
 def describe(folder: Path, key: str) -> str:

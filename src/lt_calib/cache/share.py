@@ -2,16 +2,20 @@
 
 import functools
 import hashlib
+import inspect
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
 from lt_calib.cache.entry import fetch, key_of, store
 from lt_calib.checkpoint import read_checkpoint
+from lt_calib.config import flatten
+from lt_calib.lock import system_lock
 from lt_calib.ranks import position, processes
 
 log = logging.getLogger("lt_calib.cache")
@@ -58,7 +62,7 @@ def settings_of(cfg: DictConfig, data: Any) -> dict[str, Any]:
 
 
 def made_by(cfg: DictConfig) -> dict[str, str]:
-    """Name what may change the last digits of a stage's weights without any setting: torch, device and sources."""
+    """Name what may change a stage's weights without any setting: torch, device, sources, the files of own parts."""
     import torch
 
     on_gpu = torch.cuda.is_available() and cfg.trainer.accelerator in ("auto", "gpu", "cuda")
@@ -66,7 +70,31 @@ def made_by(cfg: DictConfig) -> dict[str, str]:
         "torch": str(torch.__version__),
         "device": torch.cuda.get_device_name() if on_gpu else "cpu",
         "sources": sources_of_this_process(),
+        **{target: source_of_this_process(target) for target in own_parts(cfg)},
     }
+
+
+def own_parts(cfg: DictConfig) -> list[str]:
+    """List the parts of stage 1 that are the user's own, by their ``_target_``: neither the package's nor torch's."""
+    plain: Any = OmegaConf.to_container(cfg)
+    parts = {part: plain.get(part) for part in ("model", "augment", "stage1", "dataset", "resample", "metric")}
+    targets = {str(value) for key, value in flatten(parts).items() if key.split(".")[-1] == "_target_"}
+    return sorted(target for target in targets if target.split(".")[0] not in ("lt_calib", "torch", "torchvision"))
+
+
+@functools.cache
+def source_of_this_process(target: str) -> str:
+    """Hash the file of a user's own part once, as :func:`sources_of_this_process`."""
+    return checksum_of_source(target)
+
+
+def checksum_of_source(target: str) -> str:
+    """Hash the file that defines ``target``; empty where that is no Python."""
+    try:
+        file = inspect.getsourcefile(get_object(target))
+    except TypeError:
+        file = None
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
 
 
 @functools.cache
@@ -94,15 +122,16 @@ def shared_stage1(cfg: DictConfig, data: Any, path: Path) -> Iterator[None]:
     alone: they are all there already, and the others would begin while the first still waits.
 
     Args:
-        cfg: The composed configuration; ``cache.root`` null, a given stage 1 or no epochs: the cache is left alone.
+        cfg: The composed configuration; ``cache.root`` null or empty, a given stage 1, or no epochs: the cache is left
+            alone.
         data: The data module, set up.
         path: Of the job's own checkpoint of stage 1. Where it is there already, of a job that was killed later, it
             becomes the entry if there is none.
     """
-    from filelock import FileLock, Timeout
+    from filelock import Timeout
 
     root = cfg.cache.root
-    if root is None or cfg.stage1.ckpt_path or not cfg.stage1.max_epochs:
+    if not root or cfg.stage1.ckpt_path or not cfg.stage1.max_epochs:
         yield
         return
     if position()[1] > 1:
@@ -112,7 +141,7 @@ def shared_stage1(cfg: DictConfig, data: Any, path: Path) -> Iterator[None]:
     settings = settings_of(cfg, data)
     folder = Path(root).expanduser()
     key = key_of(settings)
-    lock = FileLock(folder / f"{key}.lock")
+    lock = system_lock(folder / f"{key}.lock")
     there = path.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -122,7 +151,9 @@ def shared_stage1(cfg: DictConfig, data: Any, path: Path) -> Iterator[None]:
             log.info("Another job trains this very stage 1 (cache entry %s); this one waits for it.", key)
             lock.acquire()
     except (OSError, NotImplementedError) as error:
-        log.warning("The cache of stage 1 at %s cannot be used (%s): this job trains its own.", folder, error)
+        log.warning("The cache of stage 1 at %s cannot be written (%s): nothing is added to it.", folder, error)
+        if not there:
+            fetch(folder, key, path)
         yield
         return
     try:
@@ -137,8 +168,9 @@ def shared_stage1(cfg: DictConfig, data: Any, path: Path) -> Iterator[None]:
 
 def keep(folder: Path, key: str, path: Path, settings: dict[str, Any], here: dict[str, str]) -> None:
     """Store a checkpoint, unless another torch, device or package has trained a part of it."""
-    if checksum_of_sources(PACKAGE) != here["sources"]:
-        log.warning("The package's sources have changed since this process began: stage 1 is not kept in the cache.")
+    own = [name for name in here if name not in ("torch", "device", "sources")]
+    if checksum_of_sources(PACKAGE) != here["sources"] or any(checksum_of_source(name) != here[name] for name in own):
+        log.warning("The sources have changed since this process began: stage 1 is not kept in the cache.")
     elif read_checkpoint(path).get("made_by") != [here]:
         log.info("Stage 1 was trained by another torch, device or package than this: it is not kept in the cache.")
     else:
