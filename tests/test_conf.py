@@ -210,7 +210,7 @@ DEFAULTS = {  # of the methods, from the papers and their authors' code: experim
     "dynamic_balanced_softmax": {"stage1.loss.momentum": 0.99},
     "logit_adjustment": {"stage2.classifier.tau": 1.0, "stage2.max_epochs": 0},
     "tau_norm": {"stage2.classifier.tau": None, "stage2.max_epochs": 0},
-    "ncm": {"stage2.classifier.temperature": None, "stage2.max_epochs": 0},
+    "ncm": {"stage2.classifier.temperature": None, "stage2.classifier.normalise": False, "stage2.max_epochs": 0},
     "crt": {
         "stage2.shift_bn": True, "stage2.max_epochs": 10, "stage2.sampler._target_": "ClassBalanced",
         "stage2.loss._target_": "CrossEntropy", "stage2.classifier._target_": "CRT",
@@ -242,7 +242,9 @@ def test_defaults_that_differ_on_cifar_100(composed):
 def test_the_authors_recipes(composed):
     cao, bbn, lade = (composed(f"stage1={name}").stage1 for name in ("cao", "bbn", "lade"))
     assert (cao.weight_decay, cao.schedule.gamma, list(cao.schedule.milestones)) == (2e-4, 0.01, [0.8, 0.9])
-    assert (bbn.nesterov, bbn.weight_decay, list(bbn.schedule.milestones)) == (True, 2e-4, [0.6, 0.8])
+    assert (bbn.nesterov, bbn.weight_decay, list(bbn.schedule.milestones)) == (True, 2e-4, [0.595, 0.795])
+    assert bbn.schedule.start == lade.schedule.start == pytest.approx(1 / 3)
+    assert lade.schedule.milestones == bbn.schedule.milestones
     assert (lade.lr, lade.weight_decay, lade.schedule.gamma) == (0.2, 5e-4, 0.01)
 
 

@@ -18,7 +18,8 @@ class AutoAugment:
     """One of the policy's 25 pairs of operations for each picture, on pictures of 8 bits, before any mixing.
 
     The pairs are the paper's table; magnitudes, signs and the black fill are torchvision's, which differ a little from
-    the authors' code (theirs have levels of m / 10, unsigned colours and a grey fill).
+    the authors' code (theirs have levels of m / 10, unsigned colours, a grey fill, posterise to fewer bits, and
+    translations of m pixels).
     Each operation of the pair is applied with its probability, at the magnitude of its level m in 0 .. 9, the sign of
     those that have one at random: shear 0.3 m / 9, translation 150 / 331 m / 9 of the side, rotation 30 m / 9 degrees,
     brightness, colour, contrast and sharpness 1 +- 0.9 m / 9, posterise to 8 - round(m / 2.25) bits, solarise above

@@ -39,7 +39,7 @@ def reproduced(rows: Sequence[Row]) -> list[Grid]:
                     row.group.dataset, f"{row.group.imbalance_factor:g}", row.group.method, row.recipe or "-",
                     row.stage, label,
                     f"{theirs:.2f}", known.source, f"{show(values, True)} ({n})", f"{100 * apart:+.2f}",
-                    _within(apart, 2 * s), _within(apart, bound), _note(row, known.note),
+                    _within(apart, 2 * s), _within(apart, bound), _note(row, known.source, known.note),
                 ])  # fmt: skip
     head = ["data", "IF", "method", "recipe", "stage", "metric", "published", "source", "ours (runs)", "difference"]
     title = "published numbers beside ours, percent; within two standard deviations, and within what seeds explain"
@@ -51,9 +51,11 @@ def apart_by_chance(sd: float, freedom: int, n: int) -> float:
     return float(t.ppf(0.975, freedom)) * sd * math.sqrt(1 + 1 / n)
 
 
-def _note(row: Row, note: str) -> str:
+def _note(row: Row, source: str, note: str) -> str:
     by_las = row.stage == "2" and row.group.method in PUBLISHED_AS.values()
     said = [note] if note else []
+    if "mean of seeds" in source:
+        said.append("95 % is as for one run, and theirs is a mean: it is too wide")
     return "; ".join([*said, "published from LAS on class-balanced batches"] if by_las else said) or "-"
 
 
