@@ -7,6 +7,7 @@ from omegaconf import OmegaConf
 
 from lt_calib.calibrate import calibrate_folder, cross_fitted, load_calibrator
 from lt_calib.errors import InputError
+from lt_calib.metric.per_class import per_class
 from lt_calib.posthoc.vector import Vector
 from lt_calib.predictor import load_run
 from lt_calib.results import read_predictions, write_predictions
@@ -138,3 +139,17 @@ def test_calibrators_of_another_calibration_than_the_results(folder):
 def calibrated(folder):
     calibrate_folder(folder, ["posthoc=temperature"])
     return folder / "calibrators.ckpt"
+
+
+def test_intervals_and_classes_are_of_the_calibrated_probabilities(folder):
+    calibrate_folder(folder, ["posthoc=temperature"])
+    after = json.loads((folder / "results.json").read_text())
+    for stage, splits in read_predictions(folder / "predictions.npz").items():
+        logits, targets = splits["test"]
+        found = after["calibrated"][stage]
+        low, high = found["test_intervals"]["nll"]
+        assert low <= found["test"]["nll"] <= high
+        calibrator = load_calibrator(folder / "calibrators.ckpt", stage, 10, found)
+        assert calibrator.settings()["temperature"] != pytest.approx(1, abs=0.01)  # or nothing would be told apart
+        expected = per_class(calibrator.probs(logits.double()).float(), targets)
+        assert found["test_per_class"]["confidence"] == pytest.approx(expected["confidence"], abs=1e-5)

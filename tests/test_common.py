@@ -354,3 +354,12 @@ def test_one_yaml_one_code_file_one_test_file(group):
         assert target.split(": ")[1].startswith(f"lt_calib.{group}.")
         assert (CONF.parent / "src" / "lt_calib" / group / f"{name}.py").is_file()
         assert (CONF.parent / "tests" / group / f"test_{name}.py").is_file()
+
+
+@pytest.mark.parametrize("name", ["balanced_softmax", "lade", "dynamic_balanced_softmax"])
+def test_a_given_prior_replaces_the_counts(composed, name):
+    factory = instantiate(node(composed, "loss", name))
+    logits, targets = torch.randn(30, K), torch.arange(30) % K
+    balanced = factory([5] * K, prior=None)(logits, targets)
+    torch.testing.assert_close(factory(COUNTS, prior=torch.full((K,), 1 / K))(logits, targets), balanced)
+    assert not torch.allclose(factory(COUNTS, prior=None)(logits, targets), balanced)

@@ -2,6 +2,7 @@
 
 import json
 from contextlib import nullcontext
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -255,3 +256,44 @@ def test_resnet32_is_no_wider_network(composed, experiment):
 def test_a_class_without_a_picture_is_an_error_and_no_log_of_zero():
     with pytest.raises(ValueError, match="class_counts"):
         BalancedSoftmax([5, 0, 2])
+
+
+def test_stage_2_is_not_augmented(composed, tmp_path, monkeypatch):
+    from lt_calib.stage.classifier import ClassifierModule
+
+    seen, whole = set(), ClassifierModule.training_step
+
+    def watched(self, batch, index):
+        seen.add((len(batch), batch[1].ndim))
+        return whole(self, batch, index)
+
+    monkeypatch.setattr(ClassifierModule, "training_step", watched)
+    run(composed(*TINY, "stage2.max_epochs=1", "+experiment=cutmix_awabs"), tmp_path)
+    assert seen == {(2, 1)}  # pictures and classes; mixing makes the targets one-hot
+
+
+def test_each_batch_of_each_epoch_mixes_by_draws_of_its_own():
+    from lt_calib.augment.mixup import Mixup
+    from lt_calib.stage.batch_augment import BatchAugment
+
+    class Trainer:
+        current_epoch, global_rank = 0, 0
+
+    def mixed(epoch: int, step: int) -> torch.Tensor:
+        Trainer.current_epoch = epoch
+        batch = [torch.arange(8.0)[:, None, None, None].expand(-1, 3, 2, 2), torch.arange(8) % 4]
+        callback = BatchAugment(Mixup(), num_classes=4, seed=0)
+        callback.on_train_batch_start(Trainer, None, batch, step)  # type: ignore[arg-type]
+        return batch[0]
+
+    drawn = [mixed(epoch, step) for epoch in (0, 1) for step in (0, 1)]
+    assert all(not torch.equal(a, b) for a, b in combinations(drawn, 2))
+
+
+def test_a_jobs_seed_reaches_all_that_draws(composed):
+    for seed in (0, 1):
+        cfg = resolved(composed("dataset=digits_lt", "+experiment=cmo", f"seed={seed}"))
+        data = build.build_data(cfg)
+        (callback,), partner = build.build_augment(cfg, data)
+        assert partner is not None
+        assert [build.build_sampler_and_loss(cfg, data, 1)[0].seed, partner.seed, callback.seed] == [seed] * 3

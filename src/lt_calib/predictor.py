@@ -75,6 +75,9 @@ class Predictor(nn.Module):
 
         Shape:
             Returns (N, K) float32, rows sum to 1.
+
+        Raises:
+            ValueError: images of another shape, or floats out of [0, 1].
         """
         images = torch.as_tensor(images)
         if images.ndim != 4 or images.shape[1:] != (3, SIDE, SIDE):
@@ -93,6 +96,12 @@ def load_run(folder: Path | str) -> Predictor:
     """Load a finished run: its last stage, and the calibrator that was fitted to that where there is one.
 
     Only files of this package's making are read, and they can build nothing but this package's classes.
+
+    Args:
+        folder: The run's, with config.yaml, results.json and its checkpoints.
+
+    Returns:
+        The last stage in evaluation mode; its ``calibrator`` is None where the run has none.
 
     Raises:
         InputError: the folder holds no finished run, or a file of it is damaged.

@@ -1,8 +1,12 @@
+from functools import partial
+from itertools import combinations
+
 import torch
 
 from lt_calib.dataset.datamodule import LongTailedDataModule
 from lt_calib.dataset.digits import digits
 from lt_calib.sampler.class_balanced import ClassBalanced
+from lt_calib.sampler.instance_balanced import InstanceBalanced
 
 
 def module(**kwargs) -> LongTailedDataModule:
@@ -59,3 +63,20 @@ def test_each_process_crops_and_flips_its_piece_by_draws_of_its_own(monkeypatch)
     assert piece(0).shape == piece(1).shape == (16, 3, 32, 32)
     assert torch.equal(piece(0), piece(0))
     assert not torch.equal(piece(0), piece(1))
+
+
+def test_crops_depend_on_seed_stage_epoch_step_and_purpose():
+    data = module()
+    images, targets = data.splits["train"]
+    data.splits["train"] = images[:1].expand(64, -1, -1, -1), targets[:1].expand(64)  # the draws alone differ
+
+    def drawn(seed=0, stage=1, epoch=0):
+        make = partial(InstanceBalanced, data.splits["train"][1], num_classes=10, seed=seed, stage=stage)
+        data.draw_with(make(), make(purpose="partner"))
+        loader = data.train_dataloader()
+        loader.set_epoch(epoch)  # type: ignore[union-attr]
+        return [images for batch in loader for images in (batch[0], batch[2])]
+
+    every = drawn() + drawn(seed=1) + drawn(stage=2) + drawn(epoch=1)
+    assert len(every) == 4 * 2 * 2
+    assert all(not torch.equal(a, b) for a, b in combinations(every, 2))

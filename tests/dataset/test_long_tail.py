@@ -109,3 +109,15 @@ def test_groups():
     for rule in ("thirds", [5, 3], [0, 101], [1]):
         with pytest.raises(ValueError, match="groups"):
             groups(counts, rule)
+
+
+def test_validation_leaves_the_published_draw_and_takes_the_end_of_the_shuffle():
+    targets, v = np.repeat(np.arange(10), 50), 8
+    counts = class_counts(50, 10, 10)
+    train, val = split_indices(targets, counts, val_per_class=v)
+    draws = np.random.RandomState(0)
+    for c, n in enumerate(counts):
+        indices = np.flatnonzero(targets == c)
+        draws.shuffle(indices)
+        assert np.array_equal(train[targets[train] == c], indices[: min(n, 50 - v)])
+        assert np.array_equal(val[targets[val] == c], indices[-v:])

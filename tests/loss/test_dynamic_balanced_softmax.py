@@ -42,7 +42,15 @@ def test_evaluation_does_not_move_it():
 
 def test_a_class_that_is_never_seen_stays_finite():
     loss = DynamicBalancedSoftmax(COUNTS, momentum=0.0)
-    logits, targets = torch.randn(8, 3), torch.zeros(8, dtype=torch.int64)
+    one_hot = F.one_hot(torch.zeros(8, dtype=torch.int64), 3).float()  # as mixing makes them
     for _ in range(3):
-        assert bool(torch.isfinite(loss(logits, targets)))
-    assert float(F.softmax(loss.estimate.clamp(min=1e-8).log(), 0)[0]) == pytest.approx(1)
+        assert bool(torch.isfinite(loss(torch.randn(8, 3), one_hot)))
+    assert loss.estimate.tolist() == [1, 0, 0]
+
+
+def test_the_loss_corrects_by_the_estimate_of_before_the_batch():
+    logits, soft = torch.randn(8, 3), torch.softmax(torch.randn(8, 3), 1)
+    loss = DynamicBalancedSoftmax(COUNTS, momentum=0.3)
+    for _ in range(3):
+        before = loss.estimate.clone()
+        torch.testing.assert_close(loss(logits, soft), BalancedSoftmax(COUNTS, prior=before)(logits, soft))

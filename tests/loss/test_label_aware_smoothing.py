@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from lt_calib.loss.awabs import AWABS
 from lt_calib.loss.label_aware_smoothing import LabelAwareSmoothing
 
 COUNTS = [100, 40, 10, 5]
@@ -39,3 +40,17 @@ def test_bad_settings():
         LabelAwareSmoothing(COUNTS, eps_head=0.3, eps_tail=0.0, spread="some")
     with pytest.raises(ValueError, match="2 classes"):
         LabelAwareSmoothing([4], eps_head=0.3, eps_tail=0.0)
+
+
+@pytest.mark.parametrize(
+    ("form", "f"),
+    [
+        ("linear", lambda r: r),
+        ("concave", lambda r: math.sin(math.pi * r / 2)),
+        ("convex", lambda r: 1 - math.cos(math.pi * r / 2)),
+    ],
+)
+@pytest.mark.parametrize("loss", [LabelAwareSmoothing, AWABS])
+def test_eps_by_hand(loss, form, f):
+    wanted = [0.1 + 0.3 * f((n - 5) / 95) for n in COUNTS]
+    assert loss(COUNTS, eps_head=0.4, eps_tail=0.1, form=form).eps.tolist() == pytest.approx(wanted)

@@ -62,3 +62,12 @@ def test_intervals_of_a_model_that_is_always_right():
     intervals = bootstrap_intervals(logits, torch.arange(30) % 3)
     assert intervals["acc"] == [1, 1]
     assert np.allclose(intervals["brier"], 0)
+
+
+def test_intervals_are_of_95_percent():
+    draws = torch.Generator().manual_seed(0)
+    logits, targets = 2 * torch.randn(2000, 4, generator=draws), torch.arange(2000) % 4
+    found = bootstrap_intervals(logits, targets)
+    for name, score in picture_scores(logits, targets).items():
+        low, high = found[name]
+        assert high - low == pytest.approx(2 * 1.96 * float(score.std()) / 2000**0.5, rel=0.08)  # of 90 %: 0.84 of it

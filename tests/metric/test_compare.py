@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from lt_calib.metric.bootstrap import picture_scores
 from lt_calib.metric.compare import compare, mcnemar
 
 
@@ -39,3 +40,14 @@ def test_equal_models_differ_beyond_noise_one_time_in_twenty():
         a, b = (torch.eye(3)[targets] + torch.randn(200, 3, generator=draws) for _ in range(2))
         found += compare(a, b, targets, resamples=200)["nll"].beyond_noise
     assert abs(found / rounds - 0.05) < 3 * (0.05 * 0.95 / rounds) ** 0.5 + 0.01  # 200 resamples have steps of 0.01
+
+
+def test_the_interval_is_of_95_percent_and_accuracys_p_is_mcnemars():
+    draws = torch.Generator().manual_seed(0)
+    targets = torch.arange(1000) % 4
+    a, b = (torch.eye(4)[targets] + torch.randn(1000, 4, generator=draws) for _ in range(2))
+    found = compare(a, b, targets)
+    difference = picture_scores(a, targets)["nll"] - picture_scores(b, targets)["nll"]
+    width = found["nll"].high - found["nll"].low
+    assert width == pytest.approx(2 * 1.96 * float(difference.std()) / 1000**0.5, rel=0.08)
+    assert found["acc"].p == mcnemar(a.argmax(1) == targets, b.argmax(1) == targets)

@@ -1,10 +1,11 @@
 from typing import Any
 
+import pytest
 import torch
 from torch import nn
 
 from lt_calib.model.classifier import LearnableWeightScaling, Linear
-from lt_calib.model.resnet_cifar import ResNet32
+from lt_calib.model.resnet_cifar import ResNet32, ResNetCIFAR
 
 
 def test_parameters():
@@ -42,3 +43,16 @@ def test_weight_scaling_starts_as_the_classifier_and_scales_each_class():
         scaled.scale[2] = 3
     torch.testing.assert_close(scaled(features)[:, 2], 3 * linear(features)[:, 2])
     assert torch.equal(scaled(features)[:, 1], linear(features)[:, 1])
+
+
+def test_weights_are_kaiming_normal():
+    torch.manual_seed(0)
+    for module in ResNet32().modules():
+        if isinstance(module, nn.Conv2d):
+            assert float(module.weight.detach().std()) == pytest.approx((2 / (module.in_channels * 9)) ** 0.5, rel=0.15)
+    assert float(Linear(64, 100).weight.detach().std()) == pytest.approx((2 / 64) ** 0.5, rel=0.05)
+
+
+def test_blocks_of_none():
+    with pytest.raises(ValueError, match="blocks 0 must be >= 1"):
+        ResNetCIFAR(0)

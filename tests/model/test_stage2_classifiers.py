@@ -9,7 +9,7 @@ from lt_calib.model.crt import CRT
 from lt_calib.model.logit_adjustment import LogitAdjusted
 from lt_calib.model.lws import LWS
 from lt_calib.model.ncm import NearestClassMean
-from lt_calib.model.tau_norm import TauNorm
+from lt_calib.model.tau_norm import TauNorm, rescaled
 
 FEATURES = torch.randn(40, 4)
 TARGETS = torch.arange(40) % 3
@@ -97,3 +97,23 @@ def test_tau_norm_and_crt_on_a_cosine_classifier():
     with pytest.raises(InputError, match="linear stage-1 classifier, got Cosine"):
         TauNorm(cosine, val_features=None)  # type: ignore[arg-type]
     assert CRT(cosine)(FEATURES).shape == (40, 3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("tau", [0.0, 0.5, 1.6])
+def test_tau_is_searched(linear, tau):
+    features = torch.randn(4000, 4, generator=torch.Generator().manual_seed(0))
+    labels = (features @ rescaled(linear.weight.detach(), tau).T).argmax(1)
+    assert float(TauNorm(linear, val_features=lambda: (features, labels)).tau) == pytest.approx(tau)
+
+
+def test_settings_out_of_their_range(linear):
+    with pytest.raises(InputError, match="tau -1 must be >= 0"):
+        TauNorm(linear, val_features=None, tau=-1)
+    with pytest.raises(InputError, match="tau -1 must be >= 0"):
+        LogitAdjusted(linear, prior=torch.full((3,), 1 / 3), tau=-1)
+    for temperature in (0.0, -1.0):
+        with pytest.raises(ValueError, match=f"temperature {temperature} must be > 0"):
+            NearestClassMean(
+                linear, train_features=lambda: (FEATURES, TARGETS), num_classes=3, val_features=None,
+                temperature=temperature,
+            )  # fmt: skip

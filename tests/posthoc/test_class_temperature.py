@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torch.nn.functional as F
 
 from lt_calib.posthoc.class_temperature import ClassTemperature
 from lt_calib.posthoc.temperature import Temperature
@@ -29,3 +30,15 @@ def test_strength_draws_to_the_common_temperature():
     assert strong.tolist() == pytest.approx([common] * 4, rel=1e-3)
     with pytest.raises(ValueError, match="strength 0"):
         ClassTemperature(4, strength=0)
+
+
+def test_the_optimum_is_of_the_documented_objective():
+    logits, targets = sample(300)
+    logits = logits.double()
+    fitted = ClassTemperature(4, strength=10.0).fit(logits, targets)
+    common = Temperature(4).fit(logits, targets)
+    x = fitted.temperatures.double().log().requires_grad_()
+    value = F.cross_entropy(logits * torch.exp(-x[logits.argmax(1)])[:, None], targets, reduction="sum")
+    penalty = 10 / 2 * (x - common.temperature.double().log()).square().sum()
+    (gradient,) = torch.autograd.grad(value + penalty, x)
+    assert float(gradient.abs().max()) < 1e-2

@@ -164,3 +164,13 @@ def test_a_reference_that_nothing_ran_beside(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(sys, "argv", ["report", str(tmp_path), "--reference", "a"])
     main()
     assert "last stage minus the last of a, by seed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("ece", "verdict"), [(0.014, "above"), (0.016, "not above")])
+def test_no_model_is_asked_to_be_below_its_noise_floor(ece, verdict):
+    # published 1.2 %; of the floor the mean is 1, the 95 % quantile 1.5 %
+    ours = one("best", 0, 0.5, 0.91, dataset={"name": "cifar10_lt", "imbalance_factor": 10, "val_per_class": 0})
+    ours["stage2"]["test"]["ece"] = ece
+    (grid,) = best_against_all(summarise([ours]))
+    lines = [line for line in grid.lines if line[3] == "mislas, stage 2" and line[4] == "MiSLAS README"]
+    assert [(line[7], line[9]) for line in lines] == [("1.50", verdict)]

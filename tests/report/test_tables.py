@@ -1,5 +1,6 @@
 import csv
 import io
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -308,3 +309,13 @@ def test_other_networks_and_schedules_are_drawn_apart(tmp_path):
     runs[1]["stage1"]["epochs"] = 30
     runs[2]["network"] = {"backbone": "ResNetCIFAR(blocks=1)", "classifier": "Linear"}
     assert len(draw_comparisons(summarise(runs), tmp_path / "figures")) == 3
+
+
+def test_seeds_that_agree_do_not_make_up_for_few_pictures(tmp_path):
+    """Equal skill, and the same logits under each seed: no noise between seeds, and that of 600 pictures alone."""
+    one, other = several(tmp_path, "one", 2.0), several(tmp_path, "other", 2.0, noise=1)
+    for runs in (one, other):
+        for again in runs[1:]:
+            shutil.copy(runs[0]["folder"] / "predictions.npz", again["folder"] / "predictions.npz")
+    assert not beyond_noise(one, other, "stage1", "nll")
+    assert not beyond_noise(other, one, "stage1", "nll")

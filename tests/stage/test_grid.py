@@ -249,3 +249,22 @@ def test_the_map_shows_every_point_at_its_place():
     assert len(framed) == 3  # in the chosen form's column only
     frame: Any = framed[0].patches[0]
     assert list(frame.get_xy()) == [1.5, -0.5]  # points[3]: eps_head 0.3, eps_tail 0
+
+
+def test_the_choice_follows_the_validation_part_and_not_the_test_set(tmp_path, monkeypatch):
+    """The later a point is evaluated, the better on the validation part and the worse on the test set."""
+    from lt_calib import grid as module
+
+    whole, seen = module.evaluate, []
+
+    def opposed(logits, targets, *rest):
+        found, val = whole(logits, targets, *rest), len(targets) == 50
+        seen.append(val)
+        return found | {"nll": float(seen.count(val)) * (-1 if val else 1)}
+
+    monkeypatch.setattr(module, "evaluate", opposed)
+    overrides = ["+grid.weight_decay=[0.0002,0.1]", "dataset.val_per_class=5", "grid.select=nll"]
+    run(compose_config(*ONE, "+experiment=cutmix_awabs", *DECAYS, *overrides), tmp_path)
+    grid = json.loads((tmp_path / "grid.json").read_text())
+    assert seen.count(True) == seen.count(False) == len(grid["points"])
+    assert grid["chosen"] == len(grid["points"]) - 1 > 0

@@ -2,6 +2,7 @@ import copy
 
 import pytest
 import torch
+from lightning import Callback
 from torch import nn
 
 from lt_calib.build import build_trainer
@@ -131,3 +132,30 @@ def test_what_is_tested_are_the_classifiers_logits_without_what_the_loss_adds():
     module.on_validation_epoch_end()
     assert module.predicted is not None
     assert torch.equal(module.predicted[0], module.classifier(module.backbone(images)))
+
+
+def test_the_optimiser_and_every_epochs_rate_are_the_settings(composed, data):
+    factors, seen = [0.25, 0.5, 1.0, 0.1], set()
+    module = RepresentationModule(
+        Small(), Linear(4, 10), BalancedSoftmax([10] * 10), max_epochs=4, lr=0.2, weight_decay=3e-3, momentum=0.8,
+        nesterov=True, schedule=lambda epoch, epochs: factors[epoch],
+    )  # fmt: skip
+
+    class Watch(Callback):
+        def on_train_batch_start(self, trainer, *rest):
+            group = trainer.optimizers[0].param_groups[0]
+            rate = round(group["lr"], 9)
+            seen.add((trainer.current_epoch, rate, group["momentum"], group["weight_decay"], group["nesterov"]))
+
+    cfg = composed("dataset=digits_lt", "trainer.precision=32-true", "trainer.accelerator=cpu")
+    build_trainer(cfg, 4, [Watch()]).fit(module, datamodule=data)
+    assert seen == {(epoch, round(0.2 * factor, 9), 0.8, 3e-3, True) for epoch, factor in enumerate(factors)}
+
+
+@pytest.mark.parametrize("lr_factor", [-0.1, float("nan")])
+def test_a_rate_factor_that_would_climb(lr_factor):
+    with pytest.raises(ValueError, match=r"stage2.lr_factor .* must be >= 0"):
+        ClassifierModule(
+            Small(), Linear(4, 10), nn.Identity(), stage1_classifier=Linear(4, 10), shift_bn=False, lr_factor=lr_factor,
+            max_epochs=1, lr=0.1, weight_decay=0.0, schedule=cosine,
+        )  # fmt: skip

@@ -22,6 +22,9 @@ class CMO(CutMix):
     Shape:
         images (B, 3, H, W) float, targets (B, K) float; returns the same.
 
+    Raises:
+        ValueError: the fractions are below 0, or sum to more than 1.
+
     Reference:
         Park et al., "The Majority Can Help the Minority: Context-rich Minority Oversampling for Long-tailed
         Classification", CVPR 2022, algorithm 1.

@@ -20,6 +20,9 @@ class CutThumbnail:
     Shape:
         images (B, 3, H, W) float, targets (B, K) float; returns the same.
 
+    Raises:
+        ValueError: a setting out of its range.
+
     Reference:
         Xie et al., "Cut-Thumbnail: A Novel Data Augmentation for Convolutional Neural Network", ACM MM 2021.
     """
@@ -45,6 +48,9 @@ def paste(images: Tensor, size: int, prob: float, per: str, generator: torch.Gen
     Shape:
         images (B, 3, H, W); returns where they lie, (B or 1, 1, H, W) bool, and pictures (B, 3, H, W) whose pixels
         there are the thumbnails'.
+
+    Raises:
+        ValueError: the thumbnail is not smaller than the picture.
     """
     b, _, h, w = images.shape
     device = images.device

@@ -23,6 +23,9 @@ class CutMix:
         images (B, 3, H, W) float, targets (B, K) float; returns the same. Where no ``partner`` batch is given, it is a
         permutation of the batch itself.
 
+    Raises:
+        ValueError: a setting out of its range.
+
     Reference:
         Yun et al., "CutMix: Regularization Strategy to Train Strong Classifiers with Localizable Features", ICCV 2019,
         equations 1 and 2.

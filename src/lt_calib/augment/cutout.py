@@ -18,6 +18,9 @@ class CutOut:
     Shape:
         images (B, 3, H, W) float, targets (B, K) float; returns the same.
 
+    Raises:
+        ValueError: a setting out of its range.
+
     Reference:
         DeVries and Taylor, "Improved Regularization of Convolutional Neural Networks with Cutout", 2017.
     """

@@ -21,6 +21,9 @@ class MixedCutThumbnail:
     Shape:
         images (B, 3, H, W) float, targets (B, K) float; returns the same.
 
+    Raises:
+        ValueError: a setting out of its range.
+
     Reference:
         Xie et al., "Cut-Thumbnail: A Novel Data Augmentation for Convolutional Neural Network", ACM MM 2021.
     """

@@ -21,6 +21,9 @@ class Mixup:
     Shape:
         images (B, 3, H, W) float, targets (B, K) float; returns the same.
 
+    Raises:
+        ValueError: a setting out of its range.
+
     Reference:
         Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018, section 2.
     """

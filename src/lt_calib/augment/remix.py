@@ -26,6 +26,9 @@ class Remix:
     Shape:
         images (B, 3, H, W) float, targets (B, K) float; returns the same.
 
+    Raises:
+        ValueError: a setting out of its range.
+
     Reference:
         Chou et al., "Remix: Rebalanced Mixup", ECCV 2020 workshops.
     """

@@ -23,6 +23,9 @@ class UniMix:
     Shape:
         images (B, 3, H, W) float, targets (B, K) float; returns the same.
 
+    Raises:
+        ValueError: alpha is not > 0.
+
     Reference:
         Xu et al., "Towards Calibrated Model for Long-Tailed Visual Recognition from Prior Perspective", NeurIPS 2021.
     """

@@ -40,6 +40,9 @@ class LongTailedDataModule(LightningDataModule):
         num_classes: K, after :meth:`setup`.
         class_counts: (K,) training pictures a class, as they really are.
         groups: Class indices of head, medium and tail.
+
+    Raises:
+        ValueError: a size or number out of its range.
     """
 
     num_classes: int

@@ -26,6 +26,9 @@ class ResidentLoader:
         partner: A second sampler, of as many indices.
         rank: This process, 0 .. world_size - 1.
         world_size: Processes.
+
+    Raises:
+        ValueError: batch_size is below 1.
     """
 
     batch_sampler = None  # Lightning asks every loader that has a sampler for it

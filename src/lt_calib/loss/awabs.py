@@ -38,6 +38,9 @@ class AWABS(SmoothedCrossEntropy):
 
     Shape:
         logits (B, K) float, targets (B,) int64 or (B, K) float; returns () float32.
+
+    Raises:
+        ValueError: fewer than two classes, or a setting out of its range.
     """
 
     corrects = True

@@ -23,6 +23,9 @@ class DRW(nn.Module):
     Shape:
         logits (B, K) float, targets (B,) int64 or (B, K) float; returns () float32.
 
+    Raises:
+        ValueError: start is out of [0, 1], or the loss sets its class weights itself.
+
     Reference:
         Cao et al., "Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss", NeurIPS 2019, algorithm 1.
     """

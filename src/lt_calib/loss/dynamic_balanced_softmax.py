@@ -23,6 +23,9 @@ class DynamicBalancedSoftmax(ClassLoss):
     Shape:
         logits (B, K) float, targets (B,) int64 or (B, K) float; returns () float32.
 
+    Raises:
+        ValueError: momentum is out of [0, 1].
+
     Reference:
         Ren et al., "Balanced Meta-Softmax for Long-Tailed Visual Recognition", NeurIPS 2020, equation 3, for the form.
     """

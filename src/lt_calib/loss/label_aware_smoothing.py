@@ -23,6 +23,9 @@ class LabelAwareSmoothing(SmoothedCrossEntropy):
     Shape:
         logits (B, K) float, targets (B,) int64 or (B, K) float; returns () float32.
 
+    Raises:
+        ValueError: fewer than two classes, or a setting out of its range.
+
     Reference:
         Zhong et al., "Improving Calibration for Long-Tailed Recognition", CVPR 2021, equation 3.
     """

@@ -27,6 +27,9 @@ class LADE(BalancedSoftmax):
     Shape:
         logits (B, K) float, targets (B,) int64 or (B, K) float; returns () float32.
 
+    Raises:
+        ValueError: alpha or lam is below 0.
+
     Reference:
         Hong et al., "Disentangling Label Distribution for Long-Tailed Visual Recognition", CVPR 2021.
     """

@@ -21,6 +21,9 @@ class LDAM(ClassLoss):
     Shape:
         logits (B, K) float, targets (B,) int64 or (B, K) float; returns () float32.
 
+    Raises:
+        ValueError: max_margin is below 0, or scale not > 0.
+
     Reference:
         Cao et al., "Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss", NeurIPS 2019,
         equations 10 to 13.

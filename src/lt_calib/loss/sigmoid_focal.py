@@ -23,6 +23,9 @@ class SigmoidFocal(ClassLoss):
     Shape:
         logits (B, K) float, targets (B,) int64 or (B, K) float; returns () float32.
 
+    Raises:
+        ValueError: gamma is below 0.
+
     Reference:
         Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017, equation 4.
     """

@@ -50,6 +50,9 @@ def smoothing_factor(class_counts: Counts, eps_head: float, eps_tail: float, for
     Shape:
         Returns (K,) float64.
 
+    Raises:
+        ValueError: an unknown form, or eps out of 0 <= eps_tail <= eps_head <= 0.5.
+
     Reference:
         Zhong et al., "Improving Calibration for Long-Tailed Recognition", CVPR 2021, equations 5a to 5c.
     """

@@ -17,6 +17,9 @@ class WeightedCrossEntropy(CrossEntropy):
 
     Shape:
         logits (B, K) float, targets (B,) int64 or (B, K) float; returns () float32.
+
+    Raises:
+        ValueError: gamma is below 0.
     """
 
     corrects = True

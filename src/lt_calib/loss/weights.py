@@ -18,6 +18,9 @@ def class_balanced_weights(class_counts: Counts, beta: float) -> Tensor:
     Shape:
         Returns (K,) float64.
 
+    Raises:
+        ValueError: beta is out of [0, 1).
+
     Reference:
         Cui et al., "Class-Balanced Loss Based on Effective Number of Samples", CVPR 2019, equation 2.
     """

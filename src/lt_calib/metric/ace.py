@@ -27,7 +27,11 @@ def adaptive_calibration_error(probs: Tensor, targets: Tensor, n_bins: int = 15)
 
 
 def equal_mass_bins(probs: Tensor, targets: Tensor, n_bins: int = 15) -> Bins:
-    """Sum the pictures of each bin of equal mass."""
+    """Sum the pictures of each bin of equal mass.
+
+    Raises:
+        ValueError: n_bins is below 1.
+    """
     if n_bins < 1:
         raise ValueError(f"n_bins {n_bins} must be >= 1")
     confidence, correct = confidence_and_correct(probs, targets)

@@ -41,6 +41,9 @@ def resampled_means(values: Tensor, resamples: int = 4000) -> Tensor:
 
     Shape:
         values (N, M) float -> (resamples, M) float64.
+
+    Raises:
+        ValueError: resamples is below 1.
     """
     if resamples < 1:
         raise ValueError(f"resamples {resamples} must be >= 1")

@@ -28,7 +28,11 @@ class ClassBins(NamedTuple):
 
 
 def class_bin_sums(probs: Tensor, targets: Tensor, n_bins: int = 15) -> ClassBins:
-    """Sort every class's probabilities into n_bins bins (lo, hi] of equal width."""
+    """Sort every class's probabilities into n_bins bins (lo, hi] of equal width.
+
+    Raises:
+        ValueError: n_bins is below 1.
+    """
     if n_bins < 1:
         raise ValueError(f"n_bins {n_bins} must be >= 1")
     probs = probs.float()

@@ -59,6 +59,9 @@ def compare(logits_a: Tensor, logits_b: Tensor, targets: Tensor, resamples: int 
     Returns:
         ``{"acc", "nll", "brier", "overconf"}``; the bootstrap's p is twice the share of resamples on the rarer side of
         0, and not below 1 / resamples.
+
+    Raises:
+        ValueError: the two are not of the same pictures.
     """
     if logits_a.shape != logits_b.shape:
         raise ValueError(f"logits {tuple(logits_a.shape)} and {tuple(logits_b.shape)} must be of the same pictures")

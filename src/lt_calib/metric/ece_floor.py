@@ -29,6 +29,9 @@ def calibration_error_floor(probs: Tensor, targets: Tensor, n_bins: int = 15, dr
         targets: (N,) int64; their values do not matter.
         n_bins: >= 1, equal widths.
         draws: >= 1, of all labels; from a generator of its own, so that the same predictions have the same floor.
+
+    Raises:
+        ValueError: draws is below 1.
     """
     if draws < 1:
         raise ValueError(f"draws {draws} must be >= 1")

@@ -18,6 +18,9 @@ class Cosine(nn.Module):
 
     Shape:
         (B, num_features) -> (B, K).
+
+    Raises:
+        ValueError: scale is not > 0.
     """
 
     def __init__(self, num_features: int, num_classes: int, *, scale: float = 30.0) -> None:

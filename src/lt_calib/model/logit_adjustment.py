@@ -16,7 +16,7 @@ class LogitAdjusted(nn.Module):
         tau: >= 0; 0 changes nothing.
 
     Raises:
-        InputError: no fixed prior, or stage 1's loss corrected for the same imbalance.
+        InputError: no fixed prior, tau below 0, or stage 1's loss corrected for the same imbalance.
 
     Reference:
         Menon et al., "Long-Tail Learning via Logit Adjustment", ICLR 2021, equation 9.
@@ -39,6 +39,8 @@ class LogitAdjusted(nn.Module):
                 "logit adjustment after a loss that has a prior or class weights corrects twice for the same "
                 "imbalance: take loss@stage1.loss=cross_entropy or, where it is meant, allow_double_correction=true"
             )
+        if tau < 0:
+            raise InputError(f"tau {tau} must be >= 0: a negative one adds to the imbalance")
         self.classifier = classifier
         self.register_buffer("adjustment", (tau * prior.log()).float())
 

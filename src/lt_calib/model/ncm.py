@@ -28,6 +28,9 @@ class NearestClassMean(nn.Module):
         normalise: Whether features are centred and of length 1.
         temperature: T > 0; None takes the one that minimises the NLL on the validation part, 1 where there is none.
 
+    Raises:
+        ValueError: a class has no training picture, or temperature is not > 0.
+
     Reference:
         Kang et al., "Decoupling Representation and Classifier for Long-Tailed Recognition", ICLR 2020, section 4.
     """
@@ -47,6 +50,8 @@ class NearestClassMean(nn.Module):
         normalise: bool = False,
     ) -> None:
         super().__init__()
+        if temperature is not None and not temperature > 0:
+            raise ValueError(f"temperature {temperature} must be > 0, or null to fit it on the validation part")
         features, targets = train_features()
         self.normalise = normalise
         self.register_buffer("centre", features.mean(0))

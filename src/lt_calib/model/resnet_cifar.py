@@ -40,6 +40,9 @@ class ResNetCIFAR(nn.Module):
     Shape:
         (B, 3, H, W) float -> (B, 64) float.
 
+    Raises:
+        ValueError: blocks is below 1.
+
     Reference:
         He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, section 4.2.
     """
@@ -48,6 +51,8 @@ class ResNetCIFAR(nn.Module):
 
     def __init__(self, blocks: int) -> None:
         super().__init__()
+        if blocks < 1:
+            raise ValueError(f"blocks {blocks} must be >= 1, basic blocks a group: 5 for ResNet-32")
         self.conv1 = nn.Conv2d(3, 16, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)
         self.layer1 = self._group(16, 16, blocks, stride=1)

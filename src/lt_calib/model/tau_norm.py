@@ -22,6 +22,9 @@ class TauNorm(nn.Module):
         tau: >= 0; 0 keeps the weights, 1 normalises them. None takes the tau of 0, 0.1, ..., 2 that is most accurate
             on the validation part, 1 where there is none.
 
+    Raises:
+        InputError: stage 1's classifier is not linear, or tau below 0.
+
     Reference:
         Kang et al., "Decoupling Representation and Classifier for Long-Tailed Recognition", ICLR 2020, section 4.
     """
@@ -34,6 +37,8 @@ class TauNorm(nn.Module):
             raise InputError(
                 f"tau-norm needs a linear stage-1 classifier, got {type(classifier).__name__}: model=resnet32"
             )
+        if tau is not None and tau < 0:
+            raise InputError(f"tau {tau} must be >= 0, or null to choose it on the validation part")
         weight = classifier.weight.detach().clone()
         if tau is None and val_features is None:
             log.info("Tau-norm: tau is 1, since no validation part is held out to choose it on.")

@@ -27,6 +27,9 @@ class ClassTemperature(Calibrator):
     Shape:
         (N, K) float -> (N, K) float32.
 
+    Raises:
+        ValueError: strength is not > 0.
+
     Reference:
         Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, equation 9, for one temperature.
     """

@@ -19,6 +19,9 @@ def cluster_over_sampling(images: Tensor, targets: Tensor, seed: int, clusters: 
         seed: >= 0.
         clusters: >= 1, of a class.
 
+    Raises:
+        ValueError: clusters is below 1.
+
     Reference:
         Jo and Japkowicz, "Class Imbalances versus Small Disjuncts", SIGKDD Explorations 2004.
     """

@@ -17,6 +17,9 @@ def smote(images: Tensor, targets: Tensor, seed: int, neighbours: int = 5) -> tu
         seed: >= 0.
         neighbours: >= 1.
 
+    Raises:
+        ValueError: neighbours is below 1.
+
     Reference:
         Chawla et al., "SMOTE: Synthetic Minority Over-sampling Technique", JAIR 2002, section 4.2.
     """

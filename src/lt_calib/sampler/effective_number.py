@@ -17,6 +17,9 @@ class EffectiveNumber(ClassWeighted):
         purpose: What is drawn; another purpose draws independently.
         beta: In [0, 1); 0 draws every picture alike, near 1 every class.
 
+    Raises:
+        ValueError: beta is out of [0, 1).
+
     Reference:
         Cui et al., "Class-Balanced Loss Based on Effective Number of Samples", CVPR 2019, equation 2.
     """

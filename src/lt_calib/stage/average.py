@@ -16,6 +16,9 @@ class WeightAverage(nn.Module):
         network: Whose weights are averaged; the average starts at them.
         decay: d in (0, 1).
 
+    Raises:
+        ValueError: the decay is out of (0, 1).
+
     Reference:
         Tarvainen and Valpola, "Mean teachers are better role models", NeurIPS 2017, section 2; d_t as in TensorFlow.
     """

@@ -21,8 +21,11 @@ class ClassifierModule(StageModule):
             all others learn at lr.
         shift_bn: Whether the running statistics of batch norm follow this stage's batches, which then are normalised
             by their own statistics in training.
-        lr_factor: > 0.
-        **settings: See :class:`lt_calib.stage.base.StageModule`.
+        lr_factor: >= 0; 0 leaves stage 1's own parameters as they are.
+        max_epochs, lr, weight_decay, schedule, momentum: See :class:`lt_calib.stage.base.StageModule`.
+
+    Raises:
+        ValueError: lr_factor is below 0, or another setting out of its range.
 
     Reference:
         Zhong et al., "Improving Calibration for Long-Tailed Recognition", CVPR 2021, sections 3.2 and 3.3.
@@ -45,6 +48,8 @@ class ClassifierModule(StageModule):
         schedule: Callable[[int, int], float],
         momentum: float = 0.9,
     ) -> None:
+        if not lr_factor >= 0:
+            raise ValueError(f"stage2.lr_factor {lr_factor} must be >= 0")
         super().__init__(
             backbone.requires_grad_(False),
             classifier,

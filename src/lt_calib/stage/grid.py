@@ -26,7 +26,7 @@ class GridModule(ClassifierModule):
     Args:
         own: The stage at the experiment's own settings, whose classifier all points start from.
         losses: H losses of one class, that do not change with the epoch.
-        lr_factors: H numbers > 0.
+        lr_factors: H numbers >= 0.
         weight_decays: H numbers >= 0.
 
     Attributes:

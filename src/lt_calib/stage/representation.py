@@ -19,7 +19,7 @@ class RepresentationModule(StageModule):
         classifier: (B, num_features) -> (B, K).
         loss: ``forward(logits, targets)``.
         max_epochs: E >= 0.
-        lr: > 0.
+        lr: >= 0.
         weight_decay: >= 0.
         schedule: ``(epoch, max_epochs) -> factor``.
         momentum: In [0, 1).
@@ -27,6 +27,9 @@ class RepresentationModule(StageModule):
         ema_decay: In [0, 1); above 0 the stage's result is the average of its weights, see
             :class:`lt_calib.stage.average.WeightAverage`, and validation during training looks at it.
         sam_rho: >= 0; above 0 each step is one of :class:`lt_calib.stage.sam.SAM`.
+
+    Raises:
+        ValueError: sam_rho, ema_decay or a setting of the optimiser is out of its range.
     """
 
     stage = 1

@@ -21,6 +21,9 @@ class SAM(torch.optim.SGD):
         loss: What it keeps stands still in the first pass.
         **settings: SGD's.
 
+    Raises:
+        ValueError: rho is not > 0.
+
     Reference:
         Foret et al., "Sharpness-Aware Minimization for Efficiently Improving Generalization", ICLR 2021, algorithm 1.
     """
