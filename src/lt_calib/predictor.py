@@ -68,7 +68,7 @@ class Predictor(nn.Module):
 
     @torch.inference_mode()
     def predict_proba(self, images: Tensor | np.ndarray) -> Tensor:
-        """Compute calibrated probabilities, in float32 and in batches.
+        """Compute probabilities, calibrated where the run has a calibrator, in float32 and in batches.
 
         Args:
             images: (N, 3, 32, 32), uint8 of 0 to 255 or float of 0 to 1; a tensor or a NumPy array.
