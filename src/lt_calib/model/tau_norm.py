@@ -29,6 +29,7 @@ class TauNorm(nn.Module):
         Kang et al., "Decoupling Representation and Classifier for Long-Tailed Recognition", ICLR 2020, section 4.
     """
 
+    tau: Tensor
     weight: Tensor
 
     def __init__(self, classifier: nn.Linear, *, val_features: Features | None, tau: float | None = None) -> None:
