@@ -74,7 +74,7 @@ def test_ncm_on_normalised_features_is_by_angles_around_the_mean(linear):
         linear, train_features=lambda: (FEATURES, TARGETS), num_classes=3, val_features=None, normalise=True
     )
     unit = [(f - FEATURES.mean(0)) / (f - FEATURES.mean(0)).norm() for f in FEATURES]
-    means = [sum(u for u, c in zip(unit, TARGETS, strict=True) if c == k) / int((k == TARGETS).sum()) for k in range(3)]
+    means = [torch.stack([u for u, c in zip(unit, TARGETS, strict=True) if c == k]).mean(0) for k in range(3)]
     expected = torch.stack([torch.stack([-(u - m).square().sum() for m in means]) for u in unit])
     torch.testing.assert_close(ncm(FEATURES), expected, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(ncm(FEATURES.mean(0) + 7 * (FEATURES - FEATURES.mean(0))), ncm(FEATURES))
