@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from lt_calib.errors import InputError
+from lt_calib.loss.smoothing import frequencies
 from lt_calib.loss.weights import weighs
 
 
@@ -25,7 +26,7 @@ def resolve_prior(
         return sampler_prior
     if prior != "data":
         raise InputError(f"loss.prior={prior} must be 'sampler' or 'data'")
-    data = frequencies(class_counts)
+    data = frequencies(class_counts, None)
     if not same(data, sampler_prior) and not allow_double_correction:
         raise InputError(
             "loss.prior=data, but the sampler does not draw the classes at their frequencies n / N: "
@@ -53,7 +54,7 @@ def check_weights(loss: nn.Module, drawn: Tensor | None, class_counts: list[int]
     if inner:
         other = f"the {inner[0]} that it weighs corrects for them too"
         cure = "loss=cross_entropy inside it"
-    elif drawn is None or not same(frequencies(class_counts), drawn):
+    elif drawn is None or not same(frequencies(class_counts, None), drawn):
         other = "the sampler does not draw the classes at their frequencies n / N either"
         cure = "sampler=instance_balanced, or a loss without weights"
     else:
@@ -62,12 +63,6 @@ def check_weights(loss: nn.Module, drawn: Tensor | None, class_counts: list[int]
         f"{type(loss).__name__} weighs the classes by their counts, and {other}: both would correct for the same "
         f"imbalance. Cure: {cure}, or, where it is meant, allow_double_correction=true"
     )
-
-
-def frequencies(class_counts: list[int]) -> Tensor:
-    """Compute n / N, (K,) float64."""
-    counts = torch.as_tensor(class_counts, dtype=torch.float64)
-    return counts / counts.sum()
 
 
 def same(data: Tensor, drawn: Tensor) -> bool:
