@@ -78,6 +78,14 @@ def test_no_jobs_side_by_side(monkeypatch, small, capsys, text):
     assert f"{text} must be a whole number >= 1" in capsys.readouterr().err
 
 
+def test_a_part_of_the_jobs_alone(monkeypatch, small, capsys):
+    monkeypatch.setattr(sys, "argv", ["campaign", "small", "--status", "--only", "*_if1000/ce_*_seed0"])
+    command()
+    assert capsys.readouterr().out == "0 of 1 done\ndigits_lt_if1000: 0 of 1\n"
+    said = str(main(monkeypatch, "--status", "--only", "ce_plain_seed0"))
+    assert said == "--only ce_plain_seed0 is no job of this campaign; one is digits_lt_if100/ce_plain_seed0"
+
+
 def test_a_budget_without_a_unit():
     with pytest.raises(Exception, match="25 must be a number and s, m or h"):
         seconds_of("25")

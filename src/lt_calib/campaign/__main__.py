@@ -13,6 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
 
@@ -50,6 +51,18 @@ def refuse_other_extra(extra: Sequence[str]) -> None:
         )
 
 
+def only(jobs: Sequence[Job], pattern: str) -> list[Job]:
+    """Take the jobs whose file below results/NAME, without its ending, is as a pattern of the shell's.
+
+    Raises:
+        InputError: there are none.
+    """
+    these = [job for job in jobs if fnmatch(str(job.file.with_suffix("")), pattern)]
+    if not these:
+        raise InputError(f"--only {pattern} is no job of this campaign; one is {jobs[0].file.with_suffix('')}")
+    return these
+
+
 def status(jobs: Sequence[Job], todo: Sequence[Job]) -> Iterator[str]:
     """Say how many jobs are done, and which of each data set and factor: experiment, variant, number of seeds."""
     yield f"{len(jobs) - len(todo)} of {len(jobs)} done"
@@ -75,6 +88,9 @@ def main() -> None:
         "--work", type=Path, default=Path("outputs/campaign"), help="where the jobs run; default: outputs/campaign"
     )
     parser.add_argument("--jobs", type=at_least_one, default=1, metavar="N", help="jobs side by side; default: 1")
+    parser.add_argument(
+        "--only", default="*", metavar="PATTERN", help="a part of the jobs, such as 'cifar10_lt_if100/*_seed0'"
+    )
     parser.add_argument("--status", action="store_true", help="say what is done, and run nothing")
     parser.add_argument("extra", nargs="*", metavar="KEY=VALUE", help="dataset.root=DIR, trainer=gpu")
     args = parser.parse_intermixed_args()
@@ -82,7 +98,7 @@ def main() -> None:
     results = args.results / args.name
     try:
         refuse_other_extra(args.extra)
-        jobs = jobs_of(args.name)
+        jobs = only(jobs_of(args.name), args.only)
         todo = left(jobs, results)
     except InputError as error:
         sys.exit(str(error))
