@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from lt_calib import build
 from lt_calib.grid import at_point
@@ -20,16 +21,16 @@ AUGMENTATIONS = sorted(path.stem for path in (CONF / "augment").glob("*.yaml"))
 
 
 def test_a_job_is_trained_in_bfloat16_and_says_on_what(tmp_path):
-    settings = ["+experiment=cutmix_awabs", "dataset.val_per_class=5", "posthoc=temperature", "stage2.max_epochs=2"]
+    settings = ["+experiment=cutmix_awabs", "dataset.val_per_class=5", "posthoc=temperature", "stage1.max_epochs=10"]
     results = run(compose_config(*ON_GPU, *settings), tmp_path)
     assert results["environment"]["device"] == f"1 x {torch.cuda.get_device_name()}"
     assert results["environment"]["precision"] == "bf16-mixed"
-    assert results["stage2"]["test"]["acc"] > 0.2
+    assert results["stage2"]["test"]["acc"] > 0.3
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_no_augmentation_waits_for_the_device(name):
-    cfg = compose_config("dataset=digits_lt", f"augment={name}")
+    cfg = OmegaConf.create(OmegaConf.to_container(compose_config("dataset=digits_lt", f"augment={name}"), resolve=True))
     data = build.build_data(cfg)
     callbacks, _ = build.build_augment(cfg, data)
     draws = torch.Generator("cuda").manual_seed(0)
@@ -69,11 +70,11 @@ def test_a_grids_point_is_its_own_job(tmp_path):
 
 def test_compiled_with_graphs_and_eager_agree_on_a_batch():
     torch.manual_seed(0)
-    eager, compiled = ResNetCIFAR(1).cuda(), ResNetCIFAR(1).cuda()
+    eager, compiled = (ResNetCIFAR(1).double().cuda() for _ in range(2))  # in double: a difference is no rounding
     compiled.load_state_dict(eager.state_dict())
     compile_in_place(compiled, torch.device("cuda"))
-    images = torch.randn(32, 3, 32, 32, device="cuda")
+    images = torch.randn(32, 3, 32, 32, device="cuda", dtype=torch.float64)
     for net in (eager, compiled):
         net(images).square().mean().backward()
     for (name, a), b in zip(eager.named_parameters(), compiled.parameters(), strict=True):
-        assert torch.allclose(a.grad, b.grad, rtol=1e-3, atol=1e-5), name  # type: ignore[arg-type]
+        assert torch.allclose(a.grad, b.grad, rtol=1e-9, atol=1e-12), name  # type: ignore[arg-type]
