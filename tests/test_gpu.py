@@ -30,7 +30,8 @@ def test_a_job_is_trained_in_bfloat16_and_says_on_what(tmp_path):
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_no_augmentation_waits_for_the_device(name):
-    cfg = OmegaConf.create(OmegaConf.to_container(compose_config("dataset=digits_lt", f"augment={name}"), resolve=True))
+    cfg = compose_config("dataset=digits_lt", f"augment={name}")
+    OmegaConf.resolve(cfg)
     data = build.build_data(cfg)
     callbacks, _ = build.build_augment(cfg, data)
     draws = torch.Generator("cuda").manual_seed(0)

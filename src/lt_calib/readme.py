@@ -4,11 +4,12 @@
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from lt_calib.config import conf_dir
 from lt_calib.report.read import read_runs
-from lt_calib.report.rows import summarise
+from lt_calib.report.rows import Row, summarise
 from lt_calib.report.table import markdown
 
 
@@ -25,17 +26,33 @@ def methods_table(folder: Path) -> str:
     return "\n".join(rows)
 
 
+# What all rows of a table of the published length share; it is said above the table.
+SHARED = ("data", "IF", "epochs", "network", "seeds", "hardware, precision")
+
+
+def each_stage_once(rows: Sequence[Row]) -> list[Row]:
+    """Leave out the stage 1 that several experiments share, but for one of them: the first that has no stage 2."""
+    kept: dict[str, Row] = {}
+    for row in sorted(rows, key=lambda row: row.runs[0]["stage2"] is not None):
+        kept.setdefault(repr((row.stage, row.group.dataset, row.values)), row)
+    return [row for row in rows if any(row is one for one in kept.values())]
+
+
 def generated(root: Path) -> dict[str, str]:
     """Return every generated block of README.md by the name in its marks.
 
     Args:
         root: Top of the source tree.
     """
+
+    def rows(folder: str, split: str = "test") -> list[Row]:
+        return each_stage_once(summarise(read_runs([root / "results" / folder]), split))
+
     return {
         "methods": methods_table(conf_dir() / "experiment"),
-        "results": markdown(summarise(read_runs([root / "results" / "cifar10_lt_if100"]))),
-        "six": markdown(summarise(read_runs([root / "results" / "cifar10_lt_if100_resnet8"]))),
-        "choice": markdown(summarise(read_runs([root / "results" / "cifar10_lt_if100_val200"]), "val")),
+        "cifar10": markdown(rows("published/cifar10_lt_if100"), without=SHARED),
+        "cifar100": markdown(rows("published/cifar100_lt_if100"), without=SHARED),
+        "choice": markdown(rows("cifar10_lt_if100_val200", "val")),
     }
 
 

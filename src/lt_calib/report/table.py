@@ -4,7 +4,7 @@ import csv
 import io
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 from lt_calib.report.published import Published
@@ -73,9 +73,9 @@ def columns_of(rows: Sequence[Row]) -> list[str]:
     return [name for name in COLUMNS if beside or name not in ("published acc (ECE)", "difference")]
 
 
-def markdown(rows: Sequence[Row]) -> str:
-    """Make a Markdown table; percent, but for the NLL (nats)."""
-    columns = columns_of(rows)
+def markdown(rows: Sequence[Row], without: Container[str] = ()) -> str:
+    """Make a Markdown table; percent, but for the NLL (nats); ``without`` some of its columns."""
+    columns = [name for name in columns_of(rows) if name not in without]
     lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
     for row in rows:
         cells = []
