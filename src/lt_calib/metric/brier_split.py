@@ -29,6 +29,9 @@ def brier_split(probs: Tensor, targets: Tensor, n_bins: int = 15) -> BrierSplit:
         targets: (N,) int64.
         n_bins: >= 1, equal widths.
 
+    Shape:
+        Returns three numbers () float32 in [0, 2].
+
     Reference:
         Murphy, "A New Vector Partition of the Probability Score", 1973.
     """

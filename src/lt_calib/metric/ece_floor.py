@@ -30,6 +30,9 @@ def calibration_error_floor(probs: Tensor, targets: Tensor, n_bins: int = 15, dr
         n_bins: >= 1, equal widths.
         draws: >= 1, of all labels; from a generator of its own, so that the same predictions have the same floor.
 
+    Shape:
+        Returns two numbers () float32, fractions in [0, 1].
+
     Raises:
         ValueError: draws is below 1.
     """

@@ -15,6 +15,9 @@ class LogitAdjusted(nn.Module):
         corrected: Whether stage 1's loss corrected for them already.
         tau: >= 0; 0 changes nothing.
 
+    Shape:
+        features (B, D) float32 -> logits (B, K) float32.
+
     Raises:
         InputError: no fixed prior, tau below 0, or stage 1's loss corrected for the same imbalance.
 

@@ -11,6 +11,9 @@ class LWS(LearnableWeightScaling):
     Args:
         classifier: Stage 1's.
 
+    Shape:
+        features (B, D) float32 -> logits (B, K) float32.
+
     Reference:
         Kang et al., "Decoupling Representation and Classifier for Long-Tailed Recognition", ICLR 2020, section 4.
     """

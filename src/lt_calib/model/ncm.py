@@ -28,6 +28,9 @@ class NearestClassMean(nn.Module):
         normalise: Whether features are centred and of length 1.
         temperature: T > 0; None takes the one that minimises the NLL on the validation part, 1 where there is none.
 
+    Shape:
+        features (B, D) float32 -> logits (B, K) float32.
+
     Raises:
         ValueError: a class has no training picture, or temperature is not > 0.
 

@@ -22,6 +22,9 @@ class TauNorm(nn.Module):
         tau: >= 0; 0 keeps the weights, 1 normalises them. None takes the tau of 0, 0.1, ..., 2 that is most accurate
             on the validation part, 1 where there is none.
 
+    Shape:
+        features (B, D) float32 -> logits (B, K) float32.
+
     Raises:
         InputError: stage 1's classifier is not linear, or tau below 0.
 

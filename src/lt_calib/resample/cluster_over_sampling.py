@@ -19,6 +19,9 @@ def cluster_over_sampling(images: Tensor, targets: Tensor, seed: int, clusters: 
         seed: >= 0.
         clusters: >= 1, of a class.
 
+    Shape:
+        Returns (M, ...) of the pictures' dtype and (M,) int64.
+
     Raises:
         ValueError: clusters is below 1.
 

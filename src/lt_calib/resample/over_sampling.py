@@ -12,5 +12,8 @@ def over_sampling(images: Tensor, targets: Tensor, seed: int) -> tuple[Tensor, T
         images: (N, ...) uint8 or float32.
         targets: (N,) int64.
         seed: >= 0.
+
+    Shape:
+        Returns (M, ...) of the pictures' dtype and (M,) int64, M = K n_max.
     """
     return on_rows(images, targets, imblearn("over_sampling", "RandomOverSampler")(random_state=seed).fit_resample)

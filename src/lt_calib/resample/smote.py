@@ -17,6 +17,9 @@ def smote(images: Tensor, targets: Tensor, seed: int, neighbours: int = 5) -> tu
         seed: >= 0.
         neighbours: >= 1.
 
+    Shape:
+        Returns (M, ...) of the pictures' dtype and (M,) int64.
+
     Raises:
         ValueError: neighbours is below 1.
 
