@@ -25,7 +25,8 @@ def training_curves(rows: Sequence[Mapping[str, Any]], title: str) -> Figure:
             mine = [row for row in rows if row["stage"] == stage]
             epochs = [row["epoch"] for row in mine]
             above = axes[0, column]
-            above.plot(epochs, [row["loss"] for row in mine], color=BLUE, marker=".", label="training loss")
+            marker = "." if len(epochs) <= 50 else ""  # more of them would hide the line
+            above.plot(epochs, [row["loss"] for row in mine], color=BLUE, marker=marker, label="training loss")
             above.set_title(f"stage {stage}", fontsize=9)
             above.xaxis.set_major_locator(MaxNLocator(integer=True))
             rate = above.twinx()
@@ -35,7 +36,9 @@ def training_curves(rows: Sequence[Mapping[str, Any]], title: str) -> Figure:
             if column == 0:
                 above.set_ylabel("loss (nats)")
                 handles = above.get_lines() + rate.get_lines()
-                above.legend(handles, [str(h.get_label()) for h in handles], fontsize=7, loc="upper right")
+                labels = [str(h.get_label()) for h in handles]
+                # Between the warm-up and the last steps, below the loss: where neither line is.
+                above.legend(handles, labels, fontsize=7, loc="lower left", bbox_to_anchor=(0.08, 0.0))
             if column == len(stages) - 1:
                 rate.set_ylabel("learning rate")
             if validated:
