@@ -32,10 +32,10 @@ SHARED = ("data", "IF", "epochs", "network", "seeds", "hardware, precision")
 
 def each_stage_once(rows: Sequence[Row]) -> list[Row]:
     """Leave out the stage 1 that several experiments share, but for one of them: the first that has no stage 2."""
-    kept: dict[str, Row] = {}
+    first: dict[str, int] = {}
     for row in sorted(rows, key=lambda row: row.runs[0]["stage2"] is not None):
-        kept.setdefault(repr((row.stage, row.group.dataset, row.values)), row)
-    return [row for row in rows if any(row is one for one in kept.values())]
+        first.setdefault(repr((row.stage, row.group.dataset, row.values)), id(row))
+    return [row for row in rows if id(row) in first.values()]
 
 
 def generated(root: Path) -> dict[str, str]:
