@@ -37,8 +37,8 @@ def training_curves(rows: Sequence[Mapping[str, Any]], title: str) -> Figure:
                 above.set_ylabel("loss (nats)")
                 handles = above.get_lines() + rate.get_lines()
                 labels = [str(h.get_label()) for h in handles]
-                # Between the warm-up and the last steps, below the loss: where neither line is.
-                above.legend(handles, labels, fontsize=7, loc="lower left", bbox_to_anchor=(0.08, 0.0))
+                # Below all: within the axes it would lie on one line or the other, as the schedule is.
+                figure.legend(handles, labels, fontsize=7, ncol=2, loc="upper center", bbox_to_anchor=(0.5, -0.02))
             if column == len(stages) - 1:
                 rate.set_ylabel("learning rate")
             if validated:
@@ -53,6 +53,6 @@ def training_curves(rows: Sequence[Mapping[str, Any]], title: str) -> Figure:
                     below.set_ylabel("validation part (%)")
                     below.legend(fontsize=7)
             axes[-1, column].set_xlabel("epoch")
-        figure.suptitle(title, fontsize=10)
+        figure.suptitle(title, fontsize=10, y=1.04)
         figure.subplots_adjust(wspace=0.45)
     return figure
