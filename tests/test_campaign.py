@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from lt_calib.campaign import jobs as campaign
@@ -14,6 +15,7 @@ from lt_calib.campaign.__main__ import main as command
 from lt_calib.campaign.__main__ import refuse_other_extra, seconds_of
 from lt_calib.check import check_keys
 from lt_calib.errors import InputError
+from lt_calib.lock import alone_in
 from lt_calib.report.read import read_runs
 from tests.conftest import CONF, SMALL, compose_config
 
@@ -135,8 +137,8 @@ import json, pathlib, sys
 settings = dict(argument.split("=", 1) for argument in sys.argv[3:])
 if settings["dataset.if"] == "1000":
     sys.exit(1)
-folder = pathlib.Path(settings["hydra.run.dir"])
-folder.mkdir(parents=True)
+folder = pathlib.Path(settings["hydra.run.dir"].strip("'"))
+folder.mkdir(parents=True, exist_ok=True)
 (folder / "config.yaml").write_text("{{stage1: {{max_epochs: 1}}, gone: 1}}")
 (folder / "results.json").write_text(json.dumps({{"schema": 1, "name": "ce", "stage1": {{"epochs": 1}}}}))
 """
@@ -196,7 +198,7 @@ def test_where_the_data_are_and_what_it_runs_on_may_be_said():
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_a_job_that_cannot_be_kept_is_failed_and_the_others_go_on(tmp_path, monkeypatch, capsys, workers):
-    jobs = campaign.jobs_of("published")[:8]
+    jobs = campaign.jobs_of("published")[: work.GIVE_UP - 1]
     monkeypatch.setattr(work, "keep", lambda *a: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     monkeypatch.setattr(work.subprocess, "Popen", lambda *a, **k: subprocess_that_ended())
     stop = threading.Event()
@@ -205,7 +207,67 @@ def test_a_job_that_cannot_be_kept_is_failed_and_the_others_go_on(tmp_path, monk
         return work.run_job(job, "small", tmp_path / "w", tmp_path / "r", [], time.monotonic() + 60, stop)
 
     assert work.run_all(jobs, run, workers, stop) == dict.fromkeys(jobs, "failed")
-    assert capsys.readouterr().err.count("could not be kept: [Errno 28]") == 8
+    assert capsys.readouterr().err.count("could not be kept: [Errno 28]") == len(jobs)
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_what_all_jobs_lack_is_not_met_by_every_one_of_them(capsys, workers):
+    jobs = campaign.jobs_of("published")[:40]
+    said = work.run_all(jobs, lambda job: (time.sleep(0.01), "failed")[1], workers, threading.Event())
+    failed = [job for job in jobs if said[job] == "failed"]
+    assert work.GIVE_UP <= len(failed) < work.GIVE_UP + workers
+    assert {said[job] for job in jobs if job not in failed} == {"not finished"}
+    assert capsys.readouterr().err == "the first 3 jobs failed: no other was begun\n"
+
+    ends = iter(["failed", "done", *["failed"] * 38])  # one that is done shows that the others are not hopeless
+    assert list(work.run_all(jobs, lambda job: next(ends), 1, threading.Event()).values()).count("failed") == 39
+
+
+def test_when_the_time_is_over_nothing_more_is_composed(monkeypatch):
+    jobs, composed = campaign.jobs_of("published")[:100], []
+    monkeypatch.setattr(work, "stage1_of", lambda job: (composed.append(job), str(job.file))[1])
+    said = work.run_all(jobs, lambda job: "not finished", 2, threading.Event())
+    assert said == dict.fromkeys(jobs, "not finished")
+    assert len(composed) < 20
+
+
+def test_a_second_campaign_beside_the_first_takes_other_jobs(small, monkeypatch):
+    job, stop = campaign.jobs_of("small")[0], threading.Event()
+    monkeypatch.setattr(work.subprocess, "Popen", None)  # nothing is to be started
+
+    def run() -> str:
+        return work.run_job(job, "small", small / "w", small / "r", [], time.monotonic() + 60, stop)
+
+    folder = small / "w" / "small" / job.file.with_suffix("")
+    folder.mkdir(parents=True)
+    with alone_in(folder):
+        assert run() == "in use"
+    kept = small / "r" / job.file
+    kept.parent.mkdir(parents=True)
+    kept.write_text(json.dumps({"schema": 1, "campaign": {"settings": {}}}))
+    assert run() == "done"
+    kept.write_text(json.dumps({"schema": 1, "campaign": {"settings": {"stage1.max_epochs": 7}}}))
+    assert run() == "failed"
+
+
+@pytest.mark.parametrize("odd", ["a=b", "x (1)", "a,b", "it's"])
+def test_a_folder_of_any_name(small, monkeypatch, odd):
+    job, commands = campaign.jobs_of("small")[0], []
+    monkeypatch.setattr(
+        work.subprocess, "Popen", lambda words, **k: (commands.extend(words), subprocess_that_ended())[1]
+    )
+    work.run_job(job, "small", small / odd, small / "r", [], time.monotonic() + 60, threading.Event())
+    override = OverridesParser.create().parse_override(commands[-1])
+    assert override.value() == str(small / odd / "small" / job.file.with_suffix(""))
+
+
+def test_a_data_set_without_its_size_of_the_validation_part(small):
+    path = small / "conf" / "small.yaml"
+    matrix = json.loads(path.read_text()) | {"val_per_class": {"cifar10_lt": 200}}
+    matrix["overrides"].append("dataset.val_per_class={val_per_class}")
+    path.write_text(json.dumps(matrix))
+    with pytest.raises(InputError, match="val_per_class has no digits_lt, for which a job asks"):
+        campaign.jobs_of("small")
 
 
 class subprocess_that_ended:
@@ -254,8 +316,8 @@ def test_a_job_that_ends_well_within_the_grace_is_kept(small, monkeypatch):
     script = small / "python"
     script.write_text(
         f"#!{sys.executable}\nimport pathlib, signal, sys, time\n"
-        "folder = pathlib.Path(dict(a.split('=', 1) for a in sys.argv[3:])['hydra.run.dir'])\n"
-        "folder.mkdir(parents=True)\n(folder / 'config.yaml').write_text('seed: 0')\n"
+        "folder = pathlib.Path(dict(a.split('=', 1) for a in sys.argv[3:])['hydra.run.dir'].strip(\"'\"))\n"
+        "folder.mkdir(parents=True, exist_ok=True)\n(folder / 'config.yaml').write_text('seed: 0')\n"
         "def end(*how):\n    (folder / 'results.json').write_text('{\"schema\": 1}')\n    sys.exit(0)\n"
         "signal.signal(signal.SIGTERM, end)\n(folder / 'ready').touch()\ntime.sleep(60)\n"
     )

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from lt_calib.campaign.jobs import Job, jobs_of, left
-from lt_calib.campaign.work import run_all, run_job
+from lt_calib.campaign.work import GRACE, run_all, run_job
 from lt_calib.config import without_effect
 from lt_calib.errors import InputError
 
@@ -79,7 +79,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m lt_calib.campaign", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("name", help="a file of conf/campaign")
     parser.add_argument(
-        "--budget", type=seconds_of, default=float("inf"), metavar="TIME", help="25m, 90s or 8h; default: no end"
+        "--budget",
+        type=seconds_of,
+        default=float("inf"),
+        metavar="TIME",
+        help=f"25m, 90s or 8h; what runs then is told to end, and killed {GRACE:.0f} s later; default: no end",
     )
     parser.add_argument(
         "--results", type=Path, default=Path("results"), help="where finished jobs' results.json go; default: results"
@@ -94,6 +98,7 @@ def main() -> None:
     parser.add_argument("--status", action="store_true", help="say what is done, and run nothing")
     parser.add_argument("extra", nargs="*", metavar="KEY=VALUE", help="dataset.root=DIR, trainer=gpu")
     args = parser.parse_intermixed_args()
+    end = time.monotonic() + args.budget
     signal.signal(signal.SIGTERM, lambda *how: sys.exit(128 + signal.SIGTERM))
     results = args.results / args.name
     try:
@@ -105,11 +110,13 @@ def main() -> None:
     if args.status:
         print("\n".join(status(jobs, todo)))
         return
-    stop, end = threading.Event(), time.monotonic() + args.budget
+    stop = threading.Event()
     run = partial(run_job, name=args.name, work=args.work, results=results, extra=args.extra, end=end, stop=stop)
     said = run_all(todo, run, max(1, args.jobs), stop)
-    for word in ("failed", "not finished"):
+    for word in ("failed", "in use", "not finished"):
         these = [job for job in todo if said[job] == word]
+        if word == "in use" and not these:
+            continue
         shown = these[: 10 if word == "failed" else 1]
         print(
             f"{len(these)} {word}{', the first of them' * (len(shown) < len(these))}",

@@ -49,10 +49,15 @@ def jobs_of(name: str) -> list[Job]:
     if unknown:
         raise InputError(f"{path}: unknown {', '.join(unknown)}; there are: {', '.join(sorted(KEYS))}")
     variants = matrix.get("variant", {"plain": []})
+    words = [*matrix.get("overrides", []), *(word for changes in variants.values() for word in changes)]
+    held_out = matrix.get("val_per_class", {})
+    without = sorted(set(matrix["dataset"]) - set(held_out))
+    if without and any("{val_per_class}" in word for word in words):
+        raise InputError(f"{path}: val_per_class has no {', '.join(without)}, for which a job asks")
     jobs = []
     axes = (matrix["seed"], variants.items(), matrix["if"], matrix["dataset"], matrix["experiment"])
     for seed, (variant, changes), factor, dataset, experiment in product(*axes):
-        facts = {"val_per_class": matrix.get("val_per_class", {}).get(dataset), "experiment": experiment}
+        facts = {"val_per_class": held_out.get(dataset), "experiment": experiment}
         overrides = [
             f"+experiment={experiment}",
             f"dataset={dataset}",

@@ -13,9 +13,12 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from lt_calib.campaign.jobs import Job, settings_in, stage1_of
+from lt_calib.campaign.jobs import Job, refuse_other_results, settings_in, stage1_of
+from lt_calib.errors import InputError
+from lt_calib.lock import InUseError, alone_in
 
 GRACE = 60.0  # seconds that a job has to end when it is told to
+GIVE_UP = 3  # jobs that fail before any is done: what is missing is missing to all of them
 
 
 def run_job(
@@ -33,12 +36,26 @@ def run_job(
         stop: Set where the time is over for another reason.
 
     Returns:
-        ``"done"``, ``"not finished"`` or ``"failed"``.
+        ``"done"``, ``"not finished"``, ``"in use"`` where another campaign is at it, or ``"failed"``.
     """
     folder = work / name / job.file.with_suffix("")
-    command = [sys.executable, "-m", "lt_calib.run", *job.overrides, *extra, f"hydra.run.dir={folder}"]
+    quoted = str(folder).replace("'", "\\'")  # by Hydra's grammar
+    command = [sys.executable, "-m", "lt_calib.run", *job.overrides, *extra, f"hydra.run.dir='{quoted}'"]
     if time.monotonic() >= end or stop.is_set():
         return "not finished"
+    try:
+        if (results / job.file).exists():  # another campaign beside this one has run it meanwhile
+            refuse_other_results(job, results / job.file)
+            return "done"
+        folder.mkdir(parents=True, exist_ok=True)
+        with alone_in(folder):
+            pass
+    except InUseError:
+        print(f"{job.file} is being run by another process", flush=True)
+        return "in use"
+    except (OSError, InputError) as error:
+        print(error, file=sys.stderr)
+        return "failed"
     print(f"{job.file}: {' '.join(job.overrides)}", flush=True)
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     while process.poll() is None and time.monotonic() < end and not stop.is_set():
@@ -65,6 +82,8 @@ def run_job(
 def run_all(todo: Sequence[Job], run: Callable[[Job], str], workers: int, stop: threading.Event) -> dict[Job, str]:
     """Run jobs in their order, several side by side; those of one stage 1 one after another, since one trains it.
 
+    Where the time is over, or the first ``GIVE_UP`` that ended have all failed, no further one begins.
+
     Args:
         todo: What is run.
         run: Runs one, and says how it ended.
@@ -72,14 +91,17 @@ def run_all(todo: Sequence[Job], run: Callable[[Job], str], workers: int, stop: 
         stop: Set where this process is told to end, so that what runs ends too.
 
     Returns:
-        What each said.
+        What each said; what did not begin is ``"not finished"``.
     """
     waiting, busy, said = list(todo), set[str](), dict[Job, str]()
     free = threading.Condition()
 
+    def hopeless() -> bool:
+        return list(said.values())[:GIVE_UP] == ["failed"] * GIVE_UP
+
     def take() -> Job | None:
         with free:
-            while waiting:
+            while waiting and not (stop.is_set() or "not finished" in said.values() or hopeless()):
                 job = next((job for job in waiting if workers == 1 or stage1_of(job) not in busy), None)
                 if job is not None:
                     waiting.remove(job)
@@ -91,7 +113,9 @@ def run_all(todo: Sequence[Job], run: Callable[[Job], str], workers: int, stop: 
     def work() -> None:
         while (job := take()) is not None:
             try:
-                said[job] = run(job)
+                ended = run(job)
+                with free:
+                    said[job] = ended
             finally:
                 with free:
                     busy.difference_update([stage1_of(job)] if workers > 1 else [])
@@ -103,7 +127,9 @@ def run_all(todo: Sequence[Job], run: Callable[[Job], str], workers: int, stop: 
                 future.result()
         finally:
             stop.set()
-    return said
+    if waiting and hopeless():
+        print(f"the first {GIVE_UP} jobs failed: no other was begun", file=sys.stderr)
+    return {job: said.get(job, "not finished") for job in todo}
 
 
 def keep(source: Path, job: Job, name: str, target: Path) -> None:
