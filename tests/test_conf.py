@@ -7,7 +7,7 @@ from omegaconf.errors import ConfigKeyError
 
 from lt_calib import build
 from lt_calib.check import check_keys, check_targets
-from lt_calib.config import changed, differing_keys, nearest_factor
+from lt_calib.config import changed, differing_keys, nearest_factor, settings_hash
 from lt_calib.errors import InputError
 from tests.conftest import CONF, EXPERIMENTS, plugins
 
@@ -274,6 +274,16 @@ def test_a_configuration_from_a_file_builds_whatever_conf_names():
     assert len(named) > 50
     for target in named:
         check_targets(OmegaConf.create({"_target_": target}))
+
+
+def test_the_seeds_of_an_experiment_have_one_hash_wherever_they_run(composed):
+    plain = ["+experiment=cutmix_awabs", "dataset=digits_lt"]
+    one = settings_hash(composed(*plain))
+    same = ("seed=3", "trainer=gpu", "trainer.compile=true", "posthoc=temperature", "stage1.ckpt_path=a", "cache=off")
+    for word in same:
+        assert settings_hash(composed(*plain, word)) == one
+    for word in ("stage1.lr=0.2", "dataset.val_per_class=5", "dataset.split_seed=1", "name=mine", "augment=cutout"):
+        assert settings_hash(composed(*plain, word)) != one
 
 
 def test_what_is_not_the_experiments_own(composed):

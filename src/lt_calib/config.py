@@ -131,9 +131,14 @@ def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def settings_hash(cfg: DictConfig) -> str:
-    """Hash all settings of training but the seed: the same for all seeds of one experiment, calibrated or not."""
+    """Hash all settings of training but the seed: the same for all seeds of one experiment, calibrated or not.
+
+    What it is trained on is no setting of the experiment: results.json names the device and the precision. Nor is the
+    file of a given stage 1, which each seed has its own of and which must have been trained as the settings say.
+    """
     flat = flatten(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
-    kept = {k: v for k, v in flat.items() if k != "seed" and not k.startswith("posthoc") and not without_effect(k)}
+    other = ("posthoc", "trainer.", "stage1.ckpt_path")
+    kept = {k: v for k, v in flat.items() if k != "seed" and not k.startswith(other) and not without_effect(k)}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:12]
 
 

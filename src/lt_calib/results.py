@@ -66,6 +66,7 @@ def assemble(
             "name": data.name,
             "imbalance_factor": data.imbalance_factor,
             "val_per_class": data.val_per_class,
+            "split_seed": data.split_seed,
             "class_names": list(data.class_names),
             "class_counts": data.class_counts,
             "groups": data.groups,

@@ -96,6 +96,9 @@ def test_noise_is_pooled_by_degrees_of_freedom():
     shared = [one(name, seed, (0.5, 0.6)[seed], last[name][seed]) for name in last for seed in (0, 1)]
     found = {key[-1]: values["acc"] for key, values in pooled(summarise(shared)).items()}
     assert found == {"1": (pytest.approx(0.1 * 0.5**0.5), 1), "2": (pytest.approx(0.01 * (10 / 3) ** 0.5), 1)}
+    # A third seed that one reading alone has yet joins them all the same: of stage 1 the variances 0.5, 0.5 and 1.
+    third = {key[-1]: values["acc"] for key, values in pooled(summarise([*shared, one("d", 2, 0.7, 0.5)])).items()}
+    assert third["1"] == (pytest.approx(0.1 * ((0.5 + 0.5 + 1) / 3) ** 0.5), 2)
 
 
 def test_which_published_numbers_are_reproduced():
@@ -103,7 +106,7 @@ def test_which_published_numbers_are_reproduced():
     assert [known.acc for known in theirs] == [70.4, 71.25]
     runs = [one("ce", seed, acc) for seed, acc in enumerate((0.68, 0.69, 0.70))]  # mean 69, sd 1: 2 sd reach 71
     (grid,) = reproduced(summarise(runs))
-    columns = [[line[6], *line[8:12]] for line in grid.lines]
+    columns = [[line[6], line[8], *line[10:13]] for line in grid.lines]
     # of three seeds: 4.303 * 1 * sqrt(4 / 3) = 4.97
     assert columns == [
         ["70.40", "69.00 ± 1.00 (3)", "-1.40", "within", "within"],
@@ -113,10 +116,10 @@ def test_which_published_numbers_are_reproduced():
     # of freedom: 2.201 * 0.43 * sqrt(4 / 3) = 1.09.
     more = [one("other", seed, 0.5 + 0.001 * (seed == 9) / 0.9**0.5) for seed in range(10)]
     (grid,) = reproduced(summarise([*runs, *more]))
-    assert [line[11] for line in grid.lines] == ["outside", "outside"]
+    assert [line[12] for line in grid.lines] == ["outside", "outside"]
     assert apart_by_chance(1.0, 2, 3) == pytest.approx(4.303 * (4 / 3) ** 0.5, abs=1e-3)
     single = reproduced(summarise(runs[:1]))[0].lines
-    assert [line[10:12] for line in single] == [["open", "open"]] * 2  # nothing is known of one run's spread
+    assert [line[11:13] for line in single] == [["open", "open"]] * 2  # nothing is known of one run's spread
     (mislas,) = reproduced(summarise([one("mislas", 0, 0.5, 0.8), *runs]))
     assert [line[4:6] for line in mislas.lines if line[2] == "mislas"] == [["2", "accuracy"], ["2", "ECE"]] * 2
 
@@ -131,7 +134,7 @@ def test_another_recipe_is_named_and_one_of_nobodys_is_not_compared():
 def test_what_las_was_published_for_is_said_beside_awabs():
     for method, said in (("cutmix_awabs", True), ("cutmix_las_class_balanced", False)):
         (grid,) = reproduced(summarise([one(method, 0, 0.8, 0.8)]))
-        notes = {line[4]: line[12] for line in grid.lines}
+        notes = {line[4]: line[13] for line in grid.lines}
         assert ["LAS on class-balanced batches" in notes[stage] for stage in "12"] == [False, said]
 
 

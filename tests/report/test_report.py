@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from lt_calib.report.__main__ import main
+from lt_calib.report.by_factor import hardware_of
 from lt_calib.report.read import read_runs
 from lt_calib.report.rows import summarise
 from lt_calib.report.table import markdown
@@ -38,6 +39,25 @@ def test_mean_and_standard_deviation_over_seeds():
     assert cells[:7] == ["d", "100", "`m`", "30", "ResNet32 + Linear", "1", "51.00 ± 1.41"]
     assert cells[7:12] == ["10.00 ± 0.00", "1.500 ± 0.000", "60.00 ± 0.00", "50.00 ± 0.00", "-"]
     assert cells[12:] == ["0, 1", "cpu, 32-true"]
+
+
+def test_seeds_of_several_machines_are_averaged_and_the_hardware_is_said():
+    runs = []
+    for seed, device in enumerate(("H200", "H200", "H100")):
+        runs.append(copy.deepcopy(RUN) | {"seed": seed, "environment": {"device": device, "precision": "32-true"}})
+    (line,) = table(runs).splitlines()[2:]
+    assert line.endswith("| 0, 1, 2 | H200 (2) + H100 (1), 32-true |")
+    (row,) = summarise(runs)
+    assert hardware_of([row]) == "H100 in 32-true, H200 in 32-true"
+    runs[0] |= {"environment": {"device": "H200", "precision": "bf16-mixed"}}
+    assert len(table(runs).splitlines()) == 2 + 2
+
+
+def test_other_splits_are_not_compared_pair_by_pair():
+    other = copy.deepcopy(RUN) | {"name": "n", "dataset": {**RUN["dataset"], "split_seed": 1}}
+    one, two = summarise([RUN, other])
+    assert one.setting != two.setting
+    assert one.setting == summarise([copy.deepcopy(RUN) | {"name": "n"}])[0].setting
 
 
 def test_other_schedules_and_held_out_parts_are_not_averaged():

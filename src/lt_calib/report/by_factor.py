@@ -23,7 +23,7 @@ class Grid:
 def by_factor(rows: Sequence[Row]) -> list[Grid]:
     """Arrange rows by imbalance factor; one table for each data set, validation part, backbone and length of stage 1.
 
-    Of several results in one cell, from other hardware or settings, all are shown.
+    Of several results in one cell, from other settings, all are shown.
     """
     settings: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
     for row in rows:
@@ -44,10 +44,15 @@ def by_factor(rows: Sequence[Row]) -> list[Grid]:
                 apart = [" ; ".join(map(_difference, by[f])) or "-" for f in factors]
                 if set("".join(apart)) - set(" -/;"):  # after a shorter schedule there is no difference to tell
                     lines.append([*about, "difference", *apart])
-        where = ", ".join(sorted({f"{r.group.device} in {r.group.precision}" for r in mine}))
-        title = f"{data}, {backbone}, {epochs} epochs of stage 1, on {where}: accuracy / ECE (runs)"
+        title = f"{data}, {backbone}, {epochs} epochs of stage 1, on {hardware_of(mine)}: accuracy / ECE (runs)"
         grids.append(Grid(title, ["method", "epochs", "stage", "", *(f"IF {f:g}" for f in factors)], lines))
     return grids
+
+
+def hardware_of(rows: Sequence[Row]) -> str:
+    """Name all that the runs of some rows were trained on, with its precision."""
+    on = {f"{run['environment']['device']} in {row.group.precision}" for row in rows for run in row.runs}
+    return ", ".join(sorted(on))
 
 
 def in_groups(rows: Sequence[Row]) -> Grid:

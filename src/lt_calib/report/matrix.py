@@ -4,12 +4,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from lt_calib.campaign.jobs import jobs_of
-from lt_calib.report.by_factor import Grid, numbers
+from lt_calib.report.by_factor import Grid, hardware_of, numbers
 from lt_calib.report.published import PUBLISHED_AS, published, published_rows
 from lt_calib.report.rows import Row
 from lt_calib.report.table import show
 
-CAMPAIGNS = ("published", "published_balanced")
+CAMPAIGNS = ("published", "published_balanced", "best")
 
 
 def matrix(rows: Sequence[Row]) -> list[Grid]:
@@ -51,12 +51,14 @@ def matrix(rows: Sequence[Row]) -> list[Grid]:
             if val:
                 cells = [_ours(by[factor], "last", scaled=True) for factor in factors]
                 lines.append([method, str(val), "last + temperature", "ours", *cells])
-        there = {PUBLISHED_AS.get(method, method) for method, _ in kinds}
-        for method, stage in dict.fromkeys((key[0], key[3]) for key in here if key[0] not in there):
+        known_here = {PUBLISHED_AS.get(method, method) for method, _ in kinds}
+        for method, stage in dict.fromkeys((key[0], key[3]) for key in here if key[0] not in known_here):
             theirs = [published(method, dataset, factor, stage) for factor in factors]
             cells = [" ; ".join(map(numbers, known)) or "-" for known in theirs]
             lines.append([method, "0", stage.removeprefix("stage"), "published, no job of the campaign", *cells])
-        title = f"{dataset}, the published network and schedule, one recipe: accuracy / ECE (runs); empty: not run"
+        there = hardware_of([row for key, some in found.items() if key[0] == dataset for row in some])
+        on = f", on {there}" if there else ""
+        title = f"{dataset}, the published network and schedule, one recipe{on}: accuracy / ECE (runs); empty: not run"
         grids.append(Grid(title, ["method", "held out", "stage", "", *(f"IF {f:g}" for f in factors)], lines))
     return grids
 

@@ -82,8 +82,8 @@ def page(
 <p>On the {what}. Percent, but for the NLL (nats); mean ± standard deviation (n - 1) over the seeds. Floor: mean and
 95 % quantile of the ECE that a perfectly calibrated model would score on as many pictures; below it nothing can be
 ranked.
-Bold: best of its data, backbone, schedule, stage and hardware, and better than every other beyond noise (paired by
-seed and by picture, p &lt; 0.05 each; of one seed nothing is bold).
+Bold: best of its data, backbone, schedule, stage and precision, and better than every other beyond noise (paired by
+seed and by picture, p &lt; 0.05 each; of one seed, or without predictions.npz beside, nothing is bold).
 A click on a column's head sorts.</p>
 {tables}
 {f"<h2>Not finished</h2><ul>{open_jobs}</ul>" if unfinished else ""}

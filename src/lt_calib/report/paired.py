@@ -31,7 +31,7 @@ def stage_effects(rows: Sequence[Row]) -> list[Grid]:
 def method_effects(rows: Sequence[Row], reference: str) -> list[Grid]:
     """Subtract a method from every other, last stage from last stage, seed by seed: mean ± sd (common seeds).
 
-    Both are of the same data, validation part, backbone, length of stage 1 and precision; what has no partner is said.
+    Both are of the same data and split, backbone, length of stage 1 and precision; what has no partner is said.
 
     Args:
         rows: Of the table.
@@ -45,7 +45,7 @@ def method_effects(rows: Sequence[Row], reference: str) -> list[Grid]:
         g = row.group
         epochs = g.epochs.split(" ")[0]
         calibrated = len(row.stage) > 1  # by whatever, beside one that is calibrated by whatever
-        alike[data_of(g), g.imbalance_factor, g.backbone, epochs, g.precision, calibrated].append(row)
+        alike[data_of(g), g.imbalance_factor, g.backbone, epochs, g.precision, row.split_seed, calibrated].append(row)
     lines = []
     for key, mine in alike.items():
         bases = [r for r in mine if r.group.method == reference]
@@ -55,7 +55,7 @@ def method_effects(rows: Sequence[Row], reference: str) -> list[Grid]:
             print(f"nothing of {reference} beside {names} ({', '.join(map(str, key[:5]))})", file=sys.stderr)
         for base in bases:
             for row in others:
-                where = list(dict.fromkeys([base.group.device, row.group.device]))
+                where = list(dict.fromkeys([base.hardware, row.hardware]))
                 of = f" (minus settings {base.group.settings})" if len(bases) > 1 else ""
                 lines.append([*_about(row), row.group.label + of, row.stage, " / ".join(where), *_by_seed(base, row)])
     title = f"last stage minus the last of {reference}, by seed: points (NLL: nats), mean ± sd (common seeds)"
@@ -89,14 +89,14 @@ def pooled(rows: Sequence[Row]) -> dict[tuple[Any, ...], dict[str, tuple[float, 
         settings[noise_key(row)].append(row)
     found: dict[tuple[Any, ...], dict[str, tuple[float, int]]] = {}
     for key, mine in settings.items():
+        families = _families(mine)
         for metric in ("acc", "ece", "nll", "acc_head", "acc_medium", "acc_tail"):
-            # Methods that share a stage 1 rise and fall with it: together they count as one.
-            families: dict[tuple[Any, ...], list[tuple[int, float]]] = defaultdict(list)
-            for row in mine:
-                values = [value for value in row.values[metric] if value is not None]
-                if len(values) > 1:
-                    families[_stages_1(row)].append((len(values) - 1, statistics.variance(values)))
-            several = [(max(n for n, _ in one), statistics.mean(v for _, v in one)) for one in families.values()]
+            several = []
+            for family in families:
+                values = [[value for value in row.values[metric] if value is not None] for row in family]
+                enough = [v for v in values if len(v) > 1]
+                if enough:
+                    several.append((max(map(len, enough)) - 1, statistics.mean(map(statistics.variance, enough))))
             freedom = sum(n for n, _ in several)
             if freedom:
                 total = sum(n * variance for n, variance in several)
@@ -104,10 +104,18 @@ def pooled(rows: Sequence[Row]) -> dict[tuple[Any, ...], dict[str, tuple[float, 
     return found
 
 
-def _stages_1(row: Row) -> tuple[Any, ...]:
-    return tuple(
-        (run["seed"], *(run["stage1"].get(split, {}).get("nll") for split in ("val", "test"))) for run in row.runs
-    )
+def _families(rows: Sequence[Row]) -> list[list[Row]]:
+    # Methods that share a stage 1 rise and fall with it. One of them may have seeds that another has not yet.
+    families: list[list[Row]] = []
+    for row in rows:
+        akin = [any(_stages_1(row) & _stages_1(other) for other in family) for family in families]
+        joined = [other for family, is_akin in zip(families, akin, strict=True) if is_akin for other in family]
+        families = [family for family, is_akin in zip(families, akin, strict=True) if not is_akin] + [[*joined, row]]
+    return families
+
+
+def _stages_1(row: Row) -> set[tuple[Any, ...]]:
+    return {(run["seed"], *(run["stage1"].get(split, {}).get("nll") for split in ("val", "test"))) for run in row.runs}
 
 
 def noise_key(row: Row) -> tuple[Any, ...]:

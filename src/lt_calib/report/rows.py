@@ -32,7 +32,6 @@ class Group(NamedTuple):
     method: str
     epochs: str
     network: str
-    device: str
     precision: str
     settings: str
     variant: str = ""  # what of it is not its experiment's own
@@ -81,14 +80,26 @@ class Row:
         return self.group.full and not self.group.val_per_class and self.recipe is not None and not others
 
     @property
+    def hardware(self) -> str:
+        """What the runs were trained on; of several devices, how many on each."""
+        on = Counter(run["environment"]["device"] for run in self.runs)
+        return " + ".join(f"{device} ({n})" if len(on) > 1 else device for device, n in on.items())
+
+    @property
     def seeds(self) -> str:
         """Seeds, comma-separated."""
         return ", ".join(str(run["seed"]) for run in self.runs)
 
     @property
+    def split_seed(self) -> int:
+        """Which of the splits it was trained on."""
+        return self.runs[0]["dataset"].get("split_seed", 0)
+
+    @property
     def setting(self) -> tuple[Any, ...]:
         """What rows must share to be compared: all but the method and its own settings."""
-        return *self.group._replace(method="", settings="", variant="", network=self.group.backbone), self.stage
+        group = self.group._replace(method="", settings="", variant="", network=self.group.backbone)
+        return *group, self.split_seed, self.stage
 
 
 def gather(runs: Sequence[Run], split: str = "test") -> dict[Group, list[Run]]:
@@ -107,7 +118,7 @@ def gather(runs: Sequence[Run], split: str = "test") -> dict[Group, list[Run]]:
         network = " + ".join(run["network"].values()) if "network" in run else "-"
         group = Group(
             data["name"], data["imbalance_factor"], data.get("val_per_class", 0), run["name"], epochs, network,
-            where["device"], where["precision"], run.get("settings", ""), variant_of(run),
+            where["precision"], run.get("settings", ""), variant_of(run),
         )  # fmt: skip
         kept = groups[group].setdefault(run["seed"], run | {"calibrations": {}})
         if _numbers(kept) != _numbers(run):

@@ -62,7 +62,7 @@ COLUMNS: dict[str, Callable[[Row], str]] = {
         "; ".join(f"{a} ({b})" for a, b in zip(differences(r, "acc"), differences(r, "ece"), strict=True)) or "-"
     ),
     "seeds": lambda r: r.seeds,
-    "hardware, precision": lambda r: f"{r.group.device}, {r.group.precision}",
+    "hardware, precision": lambda r: f"{r.hardware}, {r.group.precision}",
 }
 METRIC_OF = {label: metric for metric, label in METRICS.items()}
 
@@ -92,7 +92,7 @@ def comma_separated(rows: Sequence[Row]) -> str:
     text = io.StringIO()
     metrics = list(rows[0].values) if rows else []
     writer = csv.writer(text, lineterminator="\n")
-    head = [*Group._fields[:-2], "variant", "stage", "n"]
+    head = [*Group._fields[:-2], "variant", "hardware", "stage", "n"]
     theirs = ["published_source", "published_acc_percent", "published_ece_percent"]  # the first; the others: report.md
     writer.writerow([*head, *(f"{m}{part}" for m in metrics for part in ("", "_sd")), *theirs])
     for row in rows:
@@ -103,5 +103,5 @@ def comma_separated(rows: Sequence[Row]) -> str:
             numbers.append(statistics.mean(values) if whole else "")
             numbers.append(statistics.stdev(values) if whole and len(values) > 1 else "")
         known = row.published[0][:3] if row.published else ("", "", "")
-        writer.writerow([*row.group[:-2], row.group.variant, row.stage, len(row.runs), *numbers, *known])
+        writer.writerow([*row.group[:-2], row.group.variant, row.hardware, row.stage, len(row.runs), *numbers, *known])
     return text.getvalue()

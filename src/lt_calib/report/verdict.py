@@ -22,7 +22,7 @@ def reproduced(rows: Sequence[Row]) -> list[Grid]:
     that calls a perfect reproduction outside 22 times in 100; so beside it stands whether |ours - published| <=
     t s_p sqrt(1 + 1 / n), which is wrong 5 times: s_p is pooled over all methods of the setting with its degrees of
     freedom, t the 97.5 % quantile of Student's, and the published number of one run where ours is a mean of n. With one
-    run, or no s_p, either is open.
+    run the first is open, with no s_p the second.
     """
     noise = pooled(rows)
     lines = []
@@ -38,12 +38,12 @@ def reproduced(rows: Sequence[Row]) -> list[Grid]:
                 lines.append([
                     row.group.dataset, f"{row.group.imbalance_factor:g}", row.group.method, row.recipe or "-",
                     row.stage, label,
-                    f"{theirs:.2f}", known.source, f"{show(values, True)} ({n})", f"{100 * apart:+.2f}",
+                    f"{theirs:.2f}", known.source, f"{show(values, True)} ({n})", row.hardware, f"{100 * apart:+.2f}",
                     _within(apart, 2 * s), _within(apart, bound), _note(row, known.source, known.note),
                 ])  # fmt: skip
-    head = ["data", "IF", "method", "recipe", "stage", "metric", "published", "source", "ours (runs)", "difference"]
+    head = ["data", "IF", "method", "recipe", "stage", "metric", "published", "source", "ours (runs)", "hardware"]
     title = "published numbers beside ours, percent; within two standard deviations, and within what seeds explain"
-    return [Grid(title, [*head, "2 sd", "95 %", "note"], lines)] if lines else []
+    return [Grid(title, [*head, "difference", "2 sd", "95 %", "note"], lines)] if lines else []
 
 
 def apart_by_chance(sd: float, freedom: int, n: int) -> float:
@@ -71,7 +71,7 @@ def best_against_all(rows: Sequence[Row], method: str = "best") -> list[Grid]:
     higher by more than seeds explain (:func:`apart_by_chance`) is said beside it.
     """
     lines, noise = [], pooled(rows)
-    mine = [r for r in rows if r.group.method == method and r.group.full]
+    mine = [r for r in rows if r.group.method == method and r.group.full and not r.group.variant]
     for row in (r for r in mine if r.stage[0] == max(o.stage[0] for o in mine if o.group == r.group)):
         acc, ece, quantile = (row.values[m] for m in ("acc", "ece", "ece_floor_q95"))
         if None in acc + ece:
