@@ -8,6 +8,10 @@ from omegaconf import DictConfig
 from lt_calib import ranks
 from lt_calib.errors import InputError
 
+HIGHER_IS_BETTER = ("acc", "brier_split_resolution")
+# Signed, of the labels alone, or of the confidences alone.
+NO_OBJECTIVE = ("overconf", "brier_split_uncertainty", "ece_floor")
+
 
 def objective(cfg: DictConfig, results: dict[str, Any]) -> float | None:
     """Return what a sweeper may search by: a metric of the last stage on the validation part, None without one."""
@@ -16,7 +20,7 @@ def objective(cfg: DictConfig, results: dict[str, Any]) -> float | None:
 
 
 def check_objective(cfg: DictConfig, direction: str) -> None:
-    """Refuse a search without a validation part, by what is not measured, or for the worst accuracy."""
+    """Refuse a search without a validation part, by what is not measured or says nothing, or for the worst."""
     import torch
 
     from lt_calib.metric.evaluate import evaluate
@@ -33,9 +37,10 @@ def check_objective(cfg: DictConfig, direction: str) -> None:
         )
     groups = {"head": [0], "medium": [0], "tail": [0]}
     measured = evaluate(torch.zeros(10, 10), torch.arange(10), groups, instantiate(cfg.metric))
-    if cfg.objective not in measured:
-        raise InputError(f"objective={cfg.objective} must be one of the metrics: {', '.join(measured)}")
-    best = "maximize" if cfg.objective.startswith("acc") else "minimize"
+    allowed = [name for name in measured if not name.startswith(NO_OBJECTIVE)]
+    if cfg.objective not in allowed:
+        raise InputError(f"objective={cfg.objective} must be one of the metrics to search by: {', '.join(allowed)}")
+    best = "maximize" if cfg.objective.startswith(HIGHER_IS_BETTER) else "minimize"
     if direction != best:
         raise InputError(
             f"objective={cfg.objective} with hydra.sweeper.direction={direction} would choose the worst: set "
