@@ -126,6 +126,9 @@ def test_a_finished_stage_1_is_taken(finished, composed, tmp_path):
         "augment": "augment=cutout",
         "stage1.loss": "loss@stage1.loss=cross_entropy",
         "stage1.lr": "stage1.lr=0.5",
+        "seed": "seed=1",
+        "dataset.batch_size": "dataset.batch_size=64",
+        "resample._target_": "resample=over_sampling",
     }
     for key, other in others.items():
         with pytest.raises(InputError, match=rf"otherwise than this command says: {key}"):
@@ -134,6 +137,8 @@ def test_a_finished_stage_1_is_taken(finished, composed, tmp_path):
     assert results["stage1"]["test"] == json.loads((finished / "results.json").read_text())["stage1"]["test"]
     assert results["stage2"]["test"] == results["stage1"]["test"]  # the scaling vector starts at 1
     assert (results["stage1"]["epochs"], results["stage2"]["epochs"]) == (1, 0)
+    of_features = ["resample=over_sampling", "resample.space=features"]  # stage 2 alone
+    run(composed(*SHORT, val, given, *of_features), tmp_path / "of_features")
     run(composed(*SHORT, val, given), tmp_path / "second")
     assert np.array_equal(logits(tmp_path / "second"), logits(finished))
 

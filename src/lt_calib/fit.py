@@ -24,6 +24,7 @@ from lt_calib.stage.resume import Resume
 from lt_calib.stage.told import EndWhenTold
 
 log = logging.getLogger("lt_calib.run")
+OF_TRAINING = ("batch_size", "mean", "std", "padding", "flip")  # settings of dataset, beside which pictures they are
 
 
 def fit_or_load(
@@ -104,9 +105,12 @@ def fit(
 
 
 def method_of(cfg: DictConfig) -> dict[str, Any]:
-    """List the settings of stage 1's training, as plain values, but for its length."""
+    """List the settings of stage 1's training, as plain values, but for its length and what data.facts says."""
     plain: Any = OmegaConf.to_container(cfg)
-    flat = flatten({"augment": plain["augment"], "stage1": plain["stage1"]})
+    data = {k: v for k, v in plain["dataset"].items() if k in OF_TRAINING}
+    of_pictures = (plain["resample"] or {}).get("space") != "features"  # which are stage 2's
+    parts = {k: plain[k] or {} for k in ("augment", "stage1", "model", *(["resample"] if of_pictures else []))}
+    flat = flatten({"seed": cfg.seed, "dataset": data, **parts})
     return {k: v for k, v in flat.items() if k != "stage1.ckpt_path" and not k.endswith(".max_epochs")}
 
 
@@ -125,7 +129,7 @@ def refuse_other_method(path: Path, kept: dict[str, Any], here: dict[str, Any]) 
         differ = [f"{k} was {kept.get(k, 'not set')}, here it is {here.get(k, 'not set')}" for k in of_both | parts]
         raise InputError(
             f"checkpoint {path} is of a stage 1 that was trained otherwise than this command says: "
-            f"{'; '.join(sorted(differ))}. Set augment and stage1.* as it was trained with"
+            f"{'; '.join(sorted(differ))}. Set them as it was trained with"
         )
 
 
