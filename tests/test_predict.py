@@ -69,6 +69,9 @@ def test_pictures_of_any_size_and_mode(tmp_path):
         "16.png": Image.fromarray(np.full((40, 40), 200 * 257, dtype=np.uint16)),
         "LA.png": Image.fromarray(rgb).convert("LA"),
     }  # fmt: skip
+    for name, value in (("dark.png", 40), ("darker.tif", 300)):  # of 16 bits, however dark
+        modes[name] = Image.fromarray(np.full((40, 40), value, dtype=np.uint16))
+    modes["F.tif"] = Image.fromarray(np.full((40, 40), 200 / 255, dtype=np.float32))
     clear = Image.new("RGBA", (32, 32), (0, 0, 0, 0))
     modes["RGBA.png"] = clear
     for name, picture in modes.items():
@@ -78,6 +81,13 @@ def test_pictures_of_any_size_and_mode(tmp_path):
         assert read.dtype == torch.uint8
     assert read_picture(tmp_path / "RGB.png")[:, 5, 5].tolist() == [200, 0, 0]
     assert read_picture(tmp_path / "16.png")[:, 5, 5].tolist() == [200, 200, 200]
+    assert read_picture(tmp_path / "dark.png").unique().tolist() == [0]
+    assert read_picture(tmp_path / "darker.tif").unique().tolist() == [1]
+    assert read_picture(tmp_path / "F.tif").unique().tolist() == [200]
+    for pixels in (np.full((40, 40), 200, dtype=np.int32), np.full((40, 40), 200, dtype=np.float32)):
+        Image.fromarray(pixels).save(tmp_path / "32.tif")
+        with pytest.raises(ValueError, match=r"from 200 to 200, of which it is not known what white is"):
+            read_picture(tmp_path / "32.tif")
     assert read_picture(tmp_path / "RGBA.png").unique().tolist() == [255]  # transparent is white
 
 

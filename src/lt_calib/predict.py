@@ -24,14 +24,23 @@ from lt_calib.predictor import BATCH, SIDE, Predictor, export, load_run
 def read_picture(path: Path) -> Tensor:
     """Read a picture of any size and mode as (3, 32, 32) uint8: turned upright, on white where it is transparent.
 
+    Of 16 bits a pixel, white is 65535; of floats, 1.
+
     Raises:
         OSError: it is no picture, or damaged.
+        ValueError: 32 bits a pixel of which nobody says what white is.
     """
     with Image.open(path) as file:
         picture = ImageOps.exif_transpose(file)
         if picture.mode.startswith(("I", "F")):  # 16 bits or more a pixel, which convert() would cut off at 255
             values = np.asarray(picture, dtype=np.float64)
-            top = 255 if values.max() <= 255 else 65535
+            sixteen = picture.mode.startswith("I;16") or file.format == "PNG"  # which has no more bits
+            top = 65535 if sixteen else 1
+            if not sixteen and not (picture.mode == "F" and 0 <= values.min() <= values.max() <= 1):
+                raise ValueError(
+                    f"pixels of 32 bits from {values.min():g} to {values.max():g}, of which it is not known what white "
+                    "is: save it with 8 or 16 bits, or as floats in [0, 1]"
+                )
             picture = Image.fromarray((values.clip(0, top) * (255 / top)).round().astype(np.uint8))
         if picture.has_transparency_data:
             rgba = picture.convert("RGBA")
