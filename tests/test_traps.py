@@ -91,6 +91,17 @@ def test_a_fixed_prior_under_mixing_that_moves_the_labels_is_refused(composed, a
             build.check_stage2(cfg, data, *build.build_network(cfg, 10))
 
 
+def test_what_belongs_together_is_said(composed):
+    cfg = resolved(composed("dataset=digits_lt", "augment=bbn"))
+    data = build.build_data(cfg)
+    backbone, _ = build.build_network(cfg, 10)
+    with pytest.raises(ValueError, match="pairs, by augment=bbn, need model=bbn"):
+        backbone(torch.zeros(2, 6, 32, 32))
+    cfg = resolved(composed("dataset=digits_lt", "loss@stage1.loss=ldam"))
+    with pytest.raises(Exception, match=r"scale None > 0.*model=resnet32_cosine"):
+        build.build_sampler_and_loss(cfg, data, 1)
+
+
 def test_mixing_within_a_batch_leaves_the_labels_frequencies(composed):
     moved = {name: build.labels_moved(composed(f"augment={name}").augment) for name in plugins("augment")}
     assert {name for name, does in moved.items() if does} == {"bbn", "cmo", "remix", "unimix"}

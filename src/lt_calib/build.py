@@ -162,11 +162,15 @@ def build_augment(cfg: DictConfig, data: LongTailedDataModule) -> tuple[list[Bat
     if "_target_" not in cfg.augment:
         return [], None
     partner = None
-    if "partner" in cfg.augment:
-        partner = instantiate(cfg.augment.partner)(
+    then = cfg.augment.get("then")  # an augmentation that follows the first one
+    sampler = (then or cfg.augment).get("partner")
+    if sampler is not None:
+        partner = instantiate(sampler)(
             data.splits["train"][1], num_classes=data.num_classes, seed=cfg.seed, stage=1, purpose="partner"
         )
-    augment = finish(instantiate(without(cfg.augment, "partner")), class_counts=data.class_counts)
+    augment = finish(instantiate(without(cfg.augment, "partner", "then")), class_counts=data.class_counts)
+    if then is not None:
+        augment.then = finish(instantiate(without(then, "partner")), class_counts=data.class_counts)
     return [BatchAugment(augment, num_classes=data.num_classes, seed=cfg.seed, stage=1)], partner
 
 

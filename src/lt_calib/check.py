@@ -15,6 +15,7 @@ from lt_calib.errors import InputError
 TAKEN_BY_RUN = {
     "dataset": {"if", "recipe"},
     "augment": {"partner"},
+    "augment.then": {"partner"},
     "resample": {"space"},
     "stage1": {"loss", "sampler", "ckpt_path"},
     "stage2": {"loss", "sampler", "classifier"},

@@ -2,11 +2,14 @@ from collections import Counter
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from torchvision.transforms import AutoAugment as Torchvision
 from torchvision.transforms import AutoAugmentPolicy, InterpolationMode
 from torchvision.transforms.autoaugment import _apply_op
 
+from lt_calib import build
 from lt_calib.augment.autoaugment import POLICY, SIGNED, AutoAugment, operate
+from lt_calib.check import check_keys
 
 MEAN, STD = [0.5, 0.4, 0.3], [0.2, 0.25, 0.3]
 OTHERS = {"Posterize", "Solarize", "AutoContrast", "Equalize", "Invert"}
@@ -79,6 +82,22 @@ def test_every_pair_is_drawn_as_often(monkeypatch):
     found = torch.bincount((out[:, 0, 0, 0] * 255).round().long(), minlength=25)
     assert len(found) == 25
     assert 150 < int(found.min()) < int(found.max()) < 250
+
+
+@pytest.mark.parametrize("then", ["remix", "unimix", "cmo", "cutmix"])
+def test_whatever_follows_is_built_with_its_counts_and_partners(composed, then):
+    cfg = composed("dataset=digits_lt", "augment=autoaugment_cutmix", f"augment@augment.then={then}")
+    OmegaConf.resolve(cfg)
+    check_keys(cfg)
+    data = build.build_data(cfg)
+    (callback,), partner = build.build_augment(cfg, data)
+    assert (partner is not None) == (then in ("cmo", "unimix"))
+    augment = callback.augment
+    assert isinstance(augment, AutoAugment)
+    assert type(augment.then).__name__.lower() == then
+    images, targets, _ = build.training_pictures(cfg, data)
+    assert len(images) == len(targets) == 24
+    assert bool(((targets > 0).sum(dim=1) == 2).any())  # mixed
 
 
 def test_what_follows_gets_the_augmented_pictures_and_the_epoch():

@@ -39,8 +39,11 @@ class LDAM(ClassLoss):
         scale: float = 30.0,
         prior: Counts | None = None,
     ) -> None:
-        if max_margin < 0 or scale <= 0:
-            raise ValueError(f"max_margin {max_margin} must be >= 0 and scale {scale} > 0")
+        if max_margin < 0 or scale is None or scale <= 0:
+            raise ValueError(
+                f"max_margin {max_margin} must be >= 0 and scale {scale} > 0; it is that of a cosine classifier "
+                "(model=resnet32_cosine)"
+            )
         counts = check_counts(class_counts)
         super().__init__(len(counts))
         root = counts.pow(-0.25)

@@ -69,6 +69,10 @@ class ResNetCIFAR(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Compute the features."""
+        if images.shape[1] != 3:
+            raise ValueError(
+                f"pictures of {images.shape[1]} channels must have 3: pairs, by augment=bbn, need model=bbn"
+            )
         x = F.relu(self.bn1(self.conv1(images)))  # (B, 16, H, W)
         x = self.layer3(self.layer2(self.layer1(x)))  # (B, 64, H / 4, W / 4)
         return x.mean(dim=(2, 3))
