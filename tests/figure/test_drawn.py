@@ -1,5 +1,6 @@
 """What is drawn, not that a file exists."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,9 @@ def model() -> tuple[torch.Tensor, torch.Tensor]:
 def test_group_diagrams_bars_are_the_groups_accuracies(model):
     probs, targets = model
     figure: Any = group_reliability(probs, targets, {**GROUPS, "tail": []}, "t")
+    said = [text.get_text() for axis in figure.axes for text in axis.texts]
+    assert len(said) == 2
+    assert all(re.fullmatch(r"ECE \d+\.\d\d %", text) for text in said)  # and no floor
     for i, classes in enumerate(GROUPS.values()):
         bars = [bar for bar in figure.axes[i].patches if to_hex(bar.get_facecolor()) == "#80b9d9"]
         if i == 2:

@@ -29,7 +29,9 @@ def reliability(probs: Tensor, targets: Tensor, title: str, n_bins: int = 15) ->
     with style():
         figure = Figure(figsize=(3.8, 5.0))
         axes = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": [3, 1], "hspace": 0.08})
-        _draw(axes[0], axes[1], probs, targets, n_bins)
+        ece, floor = _draw(axes[0], axes[1], probs, targets, n_bins), calibration_error_floor(probs, targets, n_bins)
+        chance = f"if calibrated: {100 * float(floor.mean):.1f}\n95 % below {100 * float(floor.q95):.1f}"
+        _say(axes[0], f"ECE {ece:.2f} %\n{chance}")
         axes[0].set(ylabel="accuracy", title=title)
         _legend_below(figure, axes[0])
         axes[1].set(xlabel="confidence", ylabel="pictures")
@@ -39,7 +41,11 @@ def reliability(probs: Tensor, targets: Tensor, title: str, n_bins: int = 15) ->
 def group_reliability(
     probs: Tensor, targets: Tensor, groups: Mapping[str, list[int]], title: str, n_bins: int = 15
 ) -> Figure:
-    """Draw the diagrams of head, medium and tail (by true class) side by side; without a picture one stays empty."""
+    """Draw the diagrams of head, medium and tail (by true class) side by side; without a picture one stays empty.
+
+    They have no noise floor: pictures that were selected by their true class are not calibrated even where the model
+    is. A sure prediction of another class is always wrong among them.
+    """
     with style():
         figure = Figure(figsize=(2.9 * len(groups), 3.9))
         axes = figure.subplots(
@@ -53,7 +59,8 @@ def group_reliability(
             rows = torch.isin(targets, torch.tensor(classes, dtype=targets.dtype))
             axes[0, i].set_title(f"{name}: {len(classes)} classes, {int(rows.sum())} pictures", fontsize=9)
             if bool(rows.any()):
-                _draw(axes[0, i], axes[1, i], probs[rows], targets[rows], n_bins)
+                ece = _draw(axes[0, i], axes[1, i], probs[rows], targets[rows], n_bins)
+                _say(axes[0, i], f"ECE {ece:.2f} %")
             axes[1, i].set_xlabel("confidence")
         axes[0, 0].set_ylabel("accuracy")
         _legend_below(figure, axes[0, 0])
@@ -101,7 +108,12 @@ def _legend_below(figure: Figure, axis: Any) -> None:
     figure.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0.03), ncols=3, fontsize=8)
 
 
-def _draw(above: Any, below: Any, probs: Tensor, targets: Tensor, n_bins: int) -> None:
+def _say(axis: Any, text: str) -> None:
+    box = {"facecolor": "white", "edgecolor": GREY, "linewidth": 0.6}
+    axis.text(0.97, 0.04, text, ha="right", bbox=box, transform=axis.transAxes, fontsize=7, zorder=5)
+
+
+def _draw(above: Any, below: Any, probs: Tensor, targets: Tensor, n_bins: int) -> float:
     bins = bin_sums(probs, targets, n_bins)
     count, gap = bins.count.numpy(), bins.gap.numpy()
     accuracy = bins.correct.numpy() / np.maximum(count, 1)
@@ -122,10 +134,6 @@ def _draw(above: Any, below: Any, probs: Tensor, targets: Tensor, n_bins: int) -
     )
     above.plot([0, 1], [0, 1], color="black", linestyle="--", linewidth=1, label="calibrated", zorder=4)
     above.set(xlim=(0, 1), ylim=(0, 1))
-    floor = calibration_error_floor(probs, targets, n_bins)
-    ece = 100 * float(expected_calibration_error(probs, targets, n_bins))
-    box = {"facecolor": "white", "edgecolor": GREY, "linewidth": 0.6}
-    text = f"ECE {ece:.2f} %\nif calibrated: {100 * float(floor.mean):.1f}\n95 % below {100 * float(floor.q95):.1f}"
-    above.text(0.97, 0.04, text, ha="right", bbox=box, transform=above.transAxes, fontsize=7, zorder=5)
     below.bar(centre, count, width, color=GREY, edgecolor="white", linewidth=0.6, label="pictures")
     below.set(yscale="log", ylim=(0.7, None))
+    return 100 * float(expected_calibration_error(probs, targets, n_bins))

@@ -9,6 +9,8 @@ from lt_calib.metric.ece import confidence_and_correct, expected_calibration_err
 def per_class(probs: Tensor, targets: Tensor, n_bins: int = 15) -> dict[str, list[float | None]]:
     """Compute for the pictures of each true class: how many, accuracy, mean confidence, over-confidence, ECE.
 
+    Of a calibrated model the last two are not 0 here, see :func:`lt_calib.metric.evaluate.evaluate`.
+
     Args:
         probs: (N, K) float, rows sum to 1. Logits are refused.
         targets: (N,) int64.
