@@ -344,8 +344,11 @@ def test_a_budget_ends_a_job_which_goes_on_the_next_time(small, monkeypatch, cap
     matrix = json.loads(path.read_text()) | {"if": [100]}
     matrix["overrides"][0] = "stage1.max_epochs=60"
     path.write_text(json.dumps(matrix))
-    assert main(monkeypatch, "--budget", "25s") == 0
-    assert "1 not finished\n  digits_lt_if100/ce_plain_seed0.json" in capfd.readouterr().out
+    for budget in ("25s", "50s", "100s"):  # a busy machine needs longer for its first epoch
+        assert main(monkeypatch, "--budget", budget) == 0
+        assert "1 not finished\n  digits_lt_if100/ce_plain_seed0.json" in capfd.readouterr().out
+        if list(small.rglob("stage1.part.ckpt")):
+            break
     assert main(monkeypatch) == 0
     said = capfd.readouterr().out
     assert "Going on after epoch" in said

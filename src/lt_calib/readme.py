@@ -10,7 +10,7 @@ from pathlib import Path
 from lt_calib.config import conf_dir
 from lt_calib.report.read import read_runs
 from lt_calib.report.rows import Row, summarise
-from lt_calib.report.table import markdown
+from lt_calib.report.table import COLUMNS, markdown
 
 
 def methods_table(folder: Path) -> str:
@@ -26,8 +26,8 @@ def methods_table(folder: Path) -> str:
     return "\n".join(rows)
 
 
-# What all rows of a table of the published length share; it is said above the table.
-SHARED = ("data", "IF", "epochs", "network", "seeds", "hardware, precision")
+SHARED = ("data", "IF", "epochs", "network")  # by all rows of a table of the published length; README.md says it
+ALIKE = ("seeds", "hardware, precision")  # perhaps; said above the table where it is so, a column where it is not
 
 
 def each_stage_once(rows: Sequence[Row]) -> list[Row]:
@@ -36,6 +36,13 @@ def each_stage_once(rows: Sequence[Row]) -> list[Row]:
     for row in sorted(rows, key=lambda row: row.runs[0]["stage2"] is not None):
         first.setdefault(repr((row.stage, row.group.dataset, row.values)), id(row))
     return [row for row in rows if id(row) in first.values()]
+
+
+def of_published_length(rows: Sequence[Row]) -> str:
+    """Make the table, under what all of its rows have been run with."""
+    alike = [name for name in ALIKE if len({COLUMNS[name](row) for row in rows}) == 1]
+    said = "; ".join(f"{name}: {COLUMNS[name](rows[0])}" for name in alike)
+    return (f"{said}\n\n" if said else "") + markdown(rows, without=(*SHARED, *alike))
 
 
 def generated(root: Path) -> dict[str, str]:
@@ -50,8 +57,8 @@ def generated(root: Path) -> dict[str, str]:
 
     return {
         "methods": methods_table(conf_dir() / "experiment"),
-        "cifar10": markdown(rows("published/cifar10_lt_if100"), without=SHARED),
-        "cifar100": markdown(rows("published/cifar100_lt_if100"), without=SHARED),
+        "cifar10": of_published_length(rows("published/cifar10_lt_if100")),
+        "cifar100": of_published_length(rows("published/cifar100_lt_if100")),
         "choice": markdown(rows("cifar10_lt_if100_val200", "val")),
     }
 
