@@ -128,7 +128,7 @@ def run_all(todo: Sequence[Job], run: Callable[[Job], str], workers: int, stop: 
         finally:
             stop.set()
     if waiting and hopeless():
-        print(f"the first {GIVE_UP} jobs failed: no other was begun", file=sys.stderr)
+        print(f"the first {GIVE_UP} jobs failed: no other was begun; --only passes them by", file=sys.stderr)
     return {job: said.get(job, "not finished") for job in todo}
 
 
