@@ -7,6 +7,7 @@ from omegaconf import OmegaConf
 
 from lt_calib.calibrate import calibrate_folder, cross_fitted, load_calibrator
 from lt_calib.errors import InputError
+from lt_calib.metric.ece import expected_calibration_error
 from lt_calib.metric.per_class import per_class
 from lt_calib.posthoc.vector import Vector
 from lt_calib.predictor import load_run
@@ -139,6 +140,32 @@ def test_calibrators_of_another_calibration_than_the_results(folder):
 def calibrated(folder):
     calibrate_folder(folder, ["posthoc=temperature"])
     return folder / "calibrators.ckpt"
+
+
+def test_the_calibrated_stages_are_drawn_and_taken_back(folder, monkeypatch):
+    from lt_calib.figure import of_run
+
+    def drawn():
+        return {path.stem for path in (folder / "figures").glob("*.png")}
+
+    calibrate_folder(folder, ["posthoc=temperature"])
+    assert drawn() == set()  # the run was told figures=false
+    (folder / "config.yaml").write_text((folder / "config.yaml").read_text().replace("figures: false", "figures: true"))
+    seen, draw = {}, of_run.reliability
+
+    def spy(probs, targets, title):
+        seen[title] = probs, targets
+        return draw(probs, targets, title)
+
+    monkeypatch.setattr(of_run, "reliability", spy)
+    calibrate_folder(folder, ["posthoc=class_temperature"])
+    assert drawn() == {f"stage{i}_calibrated_{of}reliability" for i in (1, 2) for of in ("", "group_")}
+    found = json.loads((folder / "results.json").read_text())["calibrated"]
+    for stage in ("stage1", "stage2"):
+        (shown,) = (both for title, both in seen.items() if title.endswith(f"{stage} after class temperature"))
+        assert float(expected_calibration_error(*shown)) == pytest.approx(found[stage]["test"]["ece"])
+    calibrate_folder(folder, ["posthoc=none"])
+    assert drawn() == set()
 
 
 def test_intervals_and_classes_are_of_the_calibrated_probabilities(folder):

@@ -17,9 +17,10 @@ from tests.conftest import SMALL, TINY, compose_config, in_hydra, plugins
 
 FULL = ["dataset.val_per_class=10", "trainer.eval_every=1", "posthoc=temperature", "figures=true"]
 FIGURES = [
-    "by_frequency", "class_counts", "confusion", "groups", "risk_coverage", "smoothing", "stage1_group_reliability",
-    "stage1_reliability", "stage2_group_reliability", "stage2_reliability", "training", "training_pictures",
-    "true_class",
+    "by_frequency", "class_counts", "confusion", "groups", "risk_coverage", "smoothing",
+    "stage1_calibrated_group_reliability", "stage1_calibrated_reliability", "stage1_group_reliability",
+    "stage1_reliability", "stage2_calibrated_group_reliability", "stage2_calibrated_reliability",
+    "stage2_group_reliability", "stage2_reliability", "training", "training_pictures", "true_class",
 ]  # fmt: skip
 SHORT = [*TINY, "stage2.max_epochs=1", "+experiment=cutmix_awabs"]
 

@@ -168,26 +168,38 @@ def calibrate_folder(folder: Path, overrides: list[str]) -> dict[str, Any]:
     old: Any = OmegaConf.load(files[2])
     check_targets(old)
     predictions = read_predictions(files[1])
-    results = add_calibrated(folder, results, cfg.posthoc, predictions, instantiate(old.metric))
+    results, _ = add_calibrated(folder, results, cfg.posthoc, predictions, instantiate(old.metric), old.figures)
     write_json(folder / "results.json", results)
     return results
 
 
 def add_calibrated(
-    folder: Path, results: dict[str, Any], node: DictConfig, predictions: Mapping[str, Splits], metrics: Metrics
-) -> dict[str, Any]:
-    """Calibrate, write the calibrators and return the results; ``posthoc=none`` takes an earlier calibration back.
+    folder: Path,
+    results: dict[str, Any],
+    node: DictConfig,
+    predictions: Mapping[str, Splits],
+    metrics: Metrics,
+    figures: bool,
+) -> tuple[dict[str, Any], list[Path]]:
+    """Calibrate, write the calibrators, draw, and return the results and the figures' paths.
+
+    ``posthoc=none`` takes an earlier calibration back.
 
     Killed before the results are written, the folder has calibrators that its results do not know; load_run says so.
     """
-    path = folder / CALIBRATORS
+    from lt_calib.figure.of_run import draw_calibrated  # with matplotlib, which predict need not wait for
+
+    path, calibrated = folder / CALIBRATORS, {}
     if "_target_" in node:
         results["calibrated"], calibrators = calibrate(node, predictions, results["dataset"]["groups"], metrics)
         save_calibrators(path, node, calibrators)
+        if figures:
+            tests = {stage: splits["test"] for stage, splits in predictions.items()}
+            calibrated = {stage: (calibrators[stage](logits), targets) for stage, (logits, targets) in tests.items()}
     else:
         results["calibrated"] = None
         path.unlink(missing_ok=True)
-    return results
+    return results, draw_calibrated(folder / "figures", results, calibrated)
 
 
 def main() -> None:

@@ -135,10 +135,10 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
             figures = draw_figures(folder / "figures", results, predictions, history, loss, sheet)
             if cfg.grid is not None:
                 figures += grid.draw(folder, results)
-        results = add_calibrated(folder, results, cfg.posthoc, predictions, metrics)
+        results, drawn = add_calibrated(folder, results, cfg.posthoc, predictions, metrics, cfg.figures)
         # results.json, which makes the run a finished one, is written when there is nothing left to do.
         ckpts = {"stage1": ckpt_path, "stage2": folder / "stage2.ckpt"}
-        logger.log_results(results, figures, {stage: ckpts[stage] for stage in fits})
+        logger.log_results(results, figures + drawn, {stage: ckpts[stage] for stage in fits})
         exit_code = 0
     finally:
         logger.finish(exit_code)

@@ -69,6 +69,33 @@ def draw_figures(
     return [save(figure, folder / name)[0] for name, figure in figures.items()]
 
 
+def draw_calibrated(
+    folder: Path, results: Mapping[str, Any], calibrated: Mapping[str, tuple[Tensor, Tensor]]
+) -> list[Path]:
+    """Draw the reliability of the calibrated stages on the test set, for it to stand beside the uncalibrated ones.
+
+    What an earlier calibration had drawn is removed.
+
+    Args:
+        folder: Where the figures go.
+        results: Content of results.json.
+        calibrated: Stage -> probabilities (N, K), targets (N,) int64; none, nothing is drawn.
+
+    Returns:
+        The paths of the PNGs.
+    """
+    for old in folder.glob("stage?_calibrated_*"):
+        old.unlink()
+    data, figures = results["dataset"], {}
+    for stage, (probs, targets) in calibrated.items():
+        with_what = f"{stage} after {results['calibrated'][stage]['method'].replace('_', ' ')}"
+        title = f"{results['name']}, {data['name']}, IF {data['imbalance_factor']:g}"
+        figures[f"{stage}_calibrated_reliability"] = reliability(probs, targets, f"{title}\n{with_what}")
+        groups = group_reliability(probs, targets, data["groups"], f"{title}, {with_what}")
+        figures[f"{stage}_calibrated_group_reliability"] = groups
+    return [save(figure, folder / name)[0] for name, figure in figures.items()]
+
+
 def test_sets(predictions: Mapping[str, Splits]) -> dict[str, tuple[Tensor, Tensor]]:
     """Return each stage's logits and targets of the test set."""
     return {stage: splits["test"] for stage, splits in predictions.items()}
