@@ -204,7 +204,8 @@ def test_methods_by_imbalance_factor_in_all_three_formats(tmp_path):
     assert lines["ce", "published"][0] == "70.40 / - ; 71.25 / -"
     assert lines["ce", "difference"][0] == "-0.40 / - ; -1.25 / -"
     assert grid.title.startswith("cifar10_lt, ResNet32, 200 epochs of stage 1, on cpu in 32-true: ")
-    assert lines["ldam_drw", "ours"][1] == "-"  # nothing was run there
+    assert lines["ldam_drw", "ours"][1] == ""  # nothing was run there
+    assert "empty: not run" in grid.title
     assert "| ce | 200 | 1 | ours | 70.00 / 5.00 (1) |" in markdown_of(grid)
     assert r"ldam\_drw & 200 & 1 & ours & " in latex_of(grid)
     table = list(csv.reader(io.StringIO(csv_of([grid]))))

@@ -36,15 +36,16 @@ def by_factor(rows: Sequence[Row]) -> list[Grid]:
             methods[r.group.label, r.group.epochs, r.stage][r.group.imbalance_factor].append(r)
         lines = []
         for about, by in methods.items():
-            lines.append([*about, "ours", *(" ; ".join(map(_ours, by[f])) or "-" for f in factors)])
+            lines.append([*about, "ours", *(" ; ".join(map(_ours, by[f])) for f in factors)])
             if any(r.published for found in by.values() for r in found):
                 first = next(r for found in by.values() for r in found)
                 theirs = [published(first.group.method, first.group.dataset, f, f"stage{first.stage}") for f in factors]
                 lines.append([*about, "published", *(" ; ".join(map(numbers, known)) or "-" for known in theirs)])
-                apart = [" ; ".join(map(_difference, by[f])) or "-" for f in factors]
+                apart = [" ; ".join(map(_difference, by[f])) for f in factors]
                 if set("".join(apart)) - set(" -/;"):  # after a shorter schedule there is no difference to tell
                     lines.append([*about, "difference", *apart])
-        title = f"{data}, {backbone}, {epochs} epochs of stage 1, on {hardware_of(mine)}: accuracy / ECE (runs)"
+        title = f"{data}, {backbone}, {epochs} epochs of stage 1, on {hardware_of(mine)}"
+        title += ": accuracy / ECE (runs); empty: not run"
         grids.append(Grid(title, ["method", "epochs", "stage", "", *(f"IF {f:g}" for f in factors)], lines))
     return grids
 

@@ -28,7 +28,7 @@ for (const table of document.querySelectorAll("table")) {
     const text = row => row.cells[column].textContent;
     const number = row => parseFloat(text(row));
     const rows = [...table.tBodies[0].rows];
-    const missing = row => text(row) === "-";
+    const missing = row => text(row) === "-" || text(row) === "";
     const numeric = !rows.every(missing) && rows.every(row => !isNaN(number(row)) || missing(row));
     rows.sort((a, b) => {
       if (!numeric) return (up ? 1 : -1) * text(a).localeCompare(text(b));
