@@ -57,6 +57,18 @@ def test_the_short_ingredients_are_the_ingredients():
     assert (long.variant, long.experiment) == (short.variant, short.experiment)
 
 
+def test_the_surface_is_over_the_published_stage_1_and_the_short_one_is_the_same_but_shorter():
+    long, short = (OmegaConf.load(CONF / "campaign" / f"{name}.yaml") for name in ("surface", "short_surface"))
+    assert list(short.overrides[: len(long.overrides)]) == list(long.overrides)
+    published = {str(job.file): job for job in campaign.jobs_of("published")}
+    for experiment in long.experiment:
+        job = next(j for j in campaign.jobs_of("surface") if j.overrides[0] == f"+experiment={experiment}")
+        held_out = published[f"cifar10_lt_if100/{experiment}_held_out_seed0.json"]
+        one, other = (compose_config(*j.overrides) for j in (job, held_out))
+        for part in ("model", "dataset", "sampler", "resample", "augment", "stage1", "posthoc", "trainer"):
+            assert one.get(part) == other.get(part), part
+
+
 def test_what_there_is_no_campaign_of(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="no campaign publishd; there are: best, ingredients, published, publ"):
         campaign.jobs_of("publishd")
