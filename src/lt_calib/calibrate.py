@@ -187,15 +187,14 @@ def add_calibrated(
 
     Killed before the results are written, the folder has calibrators that its results do not know; load_run says so.
     """
-    from lt_calib.figure.of_run import draw_calibrated  # with matplotlib, which predict need not wait for
+    from lt_calib.figure.of_run import draw_calibrated, test_sets  # with matplotlib, which predict need not wait for
 
     path, calibrated = folder / CALIBRATORS, {}
     if "_target_" in node:
         results["calibrated"], calibrators = calibrate(node, predictions, results["dataset"]["groups"], metrics)
         save_calibrators(path, node, calibrators)
         if figures:
-            tests = {stage: splits["test"] for stage, splits in predictions.items()}
-            calibrated = {stage: (calibrators[stage](logits), targets) for stage, (logits, targets) in tests.items()}
+            calibrated = {stage: (calibrators[stage](z), t) for stage, (z, t) in test_sets(predictions).items()}
     else:
         results["calibrated"] = None
         path.unlink(missing_ok=True)
