@@ -57,20 +57,32 @@ def test_the_short_ingredients_are_the_ingredients():
     assert (long.variant, long.experiment) == (short.variant, short.experiment)
 
 
-def test_the_surface_is_over_the_published_stage_1_and_the_short_one_is_the_same_but_shorter():
-    long, short = (OmegaConf.load(CONF / "campaign" / f"{name}.yaml") for name in ("surface", "short_surface"))
+@pytest.mark.parametrize("name", ["short_surface", "medium_surface"])
+def test_a_shorter_surface_is_the_same_but_shorter(name):
+    long, short = (OmegaConf.load(CONF / "campaign" / f"{name}.yaml") for name in ("surface", name))
     assert list(short.overrides[: len(long.overrides)]) == list(long.overrides)
-    published = {str(job.file): job for job in campaign.jobs_of("published")}
-    for experiment in long.experiment:
-        job = next(j for j in campaign.jobs_of("surface") if j.overrides[0] == f"+experiment={experiment}")
-        held_out = published[f"cifar10_lt_if100/{experiment}_held_out_seed0.json"]
-        one, other = (compose_config(*j.overrides) for j in (job, held_out))
+
+
+@pytest.mark.parametrize(
+    ("surface", "campaign_of_stage1", "variant"),
+    [
+        ("surface", "published", "_held_out"),
+        ("medium_surface", "medium", "_plain"),
+        ("short_surface", "short", "_plain"),
+    ],
+)
+def test_a_surface_is_over_the_stage_1_of_its_campaign(surface, campaign_of_stage1, variant):
+    jobs = {str(job.file): job for job in campaign.jobs_of(campaign_of_stage1)}
+    for experiment in OmegaConf.load(CONF / "campaign" / f"{surface}.yaml").experiment:
+        job = next(j for j in campaign.jobs_of(surface) if j.overrides[0] == f"+experiment={experiment}")
+        below = jobs[f"cifar10_lt_if100/{experiment}{variant}_seed0.json"]
+        one, other = (compose_config(*j.overrides) for j in (job, below))
         for part in ("model", "dataset", "sampler", "resample", "augment", "stage1", "posthoc", "trainer"):
             assert one.get(part) == other.get(part), part
 
 
 def test_what_there_is_no_campaign_of(tmp_path, monkeypatch):
-    with pytest.raises(InputError, match="no campaign publishd; there are: best, ingredients, published, publ"):
+    with pytest.raises(InputError, match="no campaign publishd; there are: best, ingredients, medium, medium_surf"):
         campaign.jobs_of("publishd")
     (tmp_path / "odd.yaml").write_text("seed: [0]\nif: [1]\ndataset: [a]\nexperiment: [ce]\nseeds: [0]\n")
     monkeypatch.setattr(campaign, "campaigns", lambda: tmp_path)
