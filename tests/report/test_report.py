@@ -41,6 +41,14 @@ def test_mean_and_standard_deviation_over_seeds():
     assert cells[12:] == ["0, 1", "cpu, 32-true"]
 
 
+def test_over_confidence_is_signed_and_has_no_column_where_no_run_measured_it():
+    assert "over-confidence" not in table([RUN])
+    other = copy.deepcopy(RUN) | {"name": "n"}
+    other["stage1"]["test"]["overconf"] = -0.0321
+    head, _, first, second = (line.strip("| ").split(" | ") for line in table([RUN, other]).splitlines())
+    assert [line[head.index("over-confidence")] for line in (first, second)] == ["-", "-3.21"]
+
+
 def test_seeds_of_several_machines_are_averaged_and_the_hardware_is_said():
     runs = []
     for seed, device in enumerate(("H200", "H200", "H100")):

@@ -14,6 +14,7 @@ from lt_calib.report.read import Run
 METRICS = {
     "acc": "accuracy",
     "ece": "ECE",
+    "overconf": "over-confidence",
     "nll": "NLL",
     "acc_head": "head",
     "acc_medium": "medium",

@@ -68,9 +68,14 @@ METRIC_OF = {label: metric for metric, label in METRICS.items()}
 
 
 def columns_of(rows: Sequence[Row]) -> list[str]:
-    """Name the columns that say something: without published numbers their two columns are left out."""
-    beside = any(row.published for row in rows)
-    return [name for name in COLUMNS if beside or name not in ("published acc (ECE)", "difference")]
+    """Name the columns that say something.
+
+    Without published numbers their two are left out, and so is the over-confidence of runs older than it.
+    """
+    out = [] if any(row.published for row in rows) else ["published acc (ECE)", "difference"]
+    if all(None in row.values["overconf"] for row in rows):
+        out.append("over-confidence")
+    return [name for name in COLUMNS if name not in out]
 
 
 def markdown(rows: Sequence[Row], without: Container[str] = ()) -> str:
