@@ -3,6 +3,7 @@ import subprocess
 import sys
 import threading
 import time
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,15 @@ def test_the_published_matrix_is_whole():
         v = {"cifar10_lt": 200, "cifar100_lt": 20}[job.overrides[1].removeprefix("dataset=")]
         assert f"dataset.val_per_class={v}" in job.overrides
     assert not any("val_per_class" in word for job in jobs if job not in held_out for word in job.overrides)
+
+
+def test_all_of_one_seed_and_factor_comes_before_the_next():
+    for name in ("published", "ingredients"):
+        jobs = campaign.jobs_of(name)
+        places = [(job.overrides[3], job.overrides[2]) for job in jobs]
+        assert [place for place, _ in groupby(places)] == [
+            (f"seed={seed}", f"dataset.if={factor}") for seed in (0, 1, 2) for factor in (100, 50, 10, 200)
+        ]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -88,6 +98,11 @@ def test_what_there_is_no_campaign_of(tmp_path, monkeypatch):
     monkeypatch.setattr(campaign, "campaigns", lambda: tmp_path)
     with pytest.raises(InputError, match="unknown seeds"):
         campaign.jobs_of("odd")
+    (tmp_path / "braces.yaml").write_text(
+        "seed: [0]\nif: [1]\ndataset: [a]\nexperiment: [ce]\noverrides: ['+grid={eps_head: [0.1]}']\n"
+    )
+    with pytest.raises(InputError, match=r"braces that stand for nothing.*only \{val_per_class\}, \{experiment\}"):
+        campaign.jobs_of("braces")
     (tmp_path / "less.yaml").write_text("seed: [0]\ndataset: [digits_lt]\nexperiment: [ce]\n")
     with pytest.raises(InputError, match=r"less\.yaml: if is missing"):
         campaign.jobs_of("less")

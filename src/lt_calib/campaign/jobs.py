@@ -55,19 +55,28 @@ def jobs_of(name: str) -> list[Job]:
     if without and any("{val_per_class}" in word for word in words):
         raise InputError(f"{path}: val_per_class has no {', '.join(without)}, for which a job asks")
     jobs = []
-    axes = (matrix["seed"], variants.items(), matrix["if"], matrix["dataset"], matrix["experiment"])
-    for seed, (variant, changes), factor, dataset, experiment in product(*axes):
+    axes = (matrix["seed"], matrix["if"], variants.items(), matrix["dataset"], matrix["experiment"])
+    for seed, factor, (variant, changes), dataset, experiment in product(*axes):
         facts = {"val_per_class": held_out.get(dataset), "experiment": experiment}
         overrides = [
             f"+experiment={experiment}",
             f"dataset={dataset}",
             f"dataset.if={factor}",
             f"seed={seed}",
-            *(change.format(**facts) for change in [*matrix.get("overrides", []), *changes]),
+            *(_filled_in(change, facts, path) for change in [*matrix.get("overrides", []), *changes]),
         ]
         file = Path(f"{dataset}_if{factor}") / f"{experiment}_{variant}_seed{seed}.json"
         jobs.append(Job(tuple(overrides), file))
     return jobs
+
+
+def _filled_in(change: str, facts: dict[str, Any], path: Path) -> str:
+    try:
+        return change.format(**facts)
+    except (KeyError, ValueError, IndexError) as error:
+        filled = ", ".join(f"{{{fact}}}" for fact in facts)
+        cure = f"only {filled} are filled in; write other braces twice"
+        raise InputError(f"{path}: {change} has braces that stand for nothing here ({error!r}): {cure}") from error
 
 
 def left(jobs: Sequence[Job], results: Path) -> list[Job]:
