@@ -123,6 +123,10 @@ def test_a_difference_inside_the_noise_is_not_bold(tmp_path):
     assert {row.group.method: row.bold for row in summarise([*good, *bad, *twin])} == {
         "good": set(), "bad": set(), "twin": set(),
     }  # fmt: skip
+    shared = several(tmp_path, "shared", 3.0)  # another experiment with the very stage 1 of good
+    assert {row.group.method: row.bold for row in summarise([*good, *bad, *shared])} == {
+        "good": {"acc", "nll"}, "bad": set(), "shared": {"acc", "nll"},
+    }  # fmt: skip
     for one in good[1:]:
         (one["folder"] / "predictions.npz").unlink()
     assert all(not row.bold for row in summarise([*good, *bad]))  # one seed's logits: nothing is known of the others
@@ -211,6 +215,15 @@ def test_methods_by_imbalance_factor_in_all_three_formats(tmp_path):
     table = list(csv.reader(io.StringIO(csv_of([grid]))))
     assert table[1:] == [grid.head, *grid.lines]
     assert "head & medium & tail" in latex_of(in_groups(rows))
+
+
+def test_the_table_of_every_metric_says_what_was_changed(tmp_path):
+    ours = run(tmp_path, "ce", 2.0) | {"changed": {"stage1.sam_rho": 0.05}}
+    grid = in_groups(summarise([ours]))
+    (line,) = grid.lines
+    cells = dict(zip(grid.head, line, strict=True))
+    assert cells["method"] == "ce, stage1.sam_rho=0.05"
+    assert (cells["ECE"], cells["tail"]) == ("5.00 (floor 1.2, 1.7)", "-")
 
 
 def test_runs_with_a_part_of_the_metrics(tmp_path):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from lt_calib.report.published import Published, published
 from lt_calib.report.rows import METRICS, Row
-from lt_calib.report.table import cell, data_of, differences, show
+from lt_calib.report.table import COLUMNS, data_of, differences, show
 
 
 @dataclass
@@ -58,11 +58,8 @@ def hardware_of(rows: Sequence[Row]) -> str:
 
 def in_groups(rows: Sequence[Row]) -> Grid:
     """List the rows with every metric, head, medium and tail among them."""
-    lines = [
-        [data_of(r.group), f"{r.group.imbalance_factor:g}", *r.group[3:6], r.stage, *(cell(r, m) for m in METRICS)]
-        for r in rows
-    ]
-    return Grid("every metric", ["data", "IF", "method", "epochs", "network", "stage", *METRICS.values()], lines)
+    head = ["data", "IF", "method", "epochs", "network", "stage", *METRICS.values()]
+    return Grid("every metric", head, [[COLUMNS[name](row) for name in head] for row in rows])
 
 
 def markdown_of(grid: Grid) -> str:

@@ -192,7 +192,10 @@ def summarise(runs: Sequence[Run], split: str = "test") -> list[Row]:
 
 
 def mark_bold(rows: Sequence[Row], split: str) -> None:
-    """Mark the best accuracy and NLL of rows of one setting, where the next best differs beyond noise."""
+    """Mark the best accuracy and NLL of rows of one setting, where the next best differs beyond noise.
+
+    A stage 1 that several methods share is one: all of its rows are marked, or none.
+    """
     settings: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
     for row in rows:
         settings[row.setting].append(row)
@@ -201,10 +204,13 @@ def mark_bold(rows: Sequence[Row], split: str) -> None:
             ranked = [row for row in same if all(v is not None for v in row.values[metric])]
             ranked.sort(key=lambda row: mean(row.values[metric]), reverse=TESTED[metric])
             plain = ranked and ranked[0].stage in ("1", "2")
-            if len(ranked) > 1 and plain:
+            if plain:
                 stage = f"stage{ranked[0].stage}"
-                if all(beyond_noise(ranked[0].runs, other.runs, stage, metric, split) for other in ranked[1:]):
-                    ranked[0].bold.add(metric)
+                best = ranked[0].stage, ranked[0].values
+                others = [row for row in ranked if (row.stage, row.values) != best]
+                if others and all(beyond_noise(ranked[0].runs, row.runs, stage, metric, split) for row in others):
+                    for row in (row for row in ranked if (row.stage, row.values) == best):
+                        row.bold.add(metric)
 
 
 def mean(values: Sequence[float | None]) -> float:
