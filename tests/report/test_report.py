@@ -43,8 +43,8 @@ def test_mean_and_standard_deviation_over_seeds():
 
 def test_over_confidence_is_signed_and_has_no_column_where_no_run_measured_it():
     assert "over-confidence" not in table([RUN])
-    other = copy.deepcopy(RUN) | {"name": "n"}
-    other["stage1"]["test"]["overconf"] = -0.0321
+    other = copy.deepcopy(RUN)
+    other["name"], other["stage1"]["test"]["overconf"] = "n", -0.0321
     head, _, first, second = (line.strip("| ").split(" | ") for line in table([RUN, other]).splitlines())
     assert [line[head.index("over-confidence")] for line in (first, second)] == ["-", "-3.21"]
 
