@@ -206,10 +206,10 @@ def mark_bold(rows: Sequence[Row], split: str) -> None:
             plain = ranked and ranked[0].stage in ("1", "2")
             if plain:
                 stage = f"stage{ranked[0].stage}"
-                best = ranked[0].stage, ranked[0].values
-                others = [row for row in ranked if (row.stage, row.values) != best]
-                if others and all(beyond_noise(ranked[0].runs, row.runs, stage, metric, split) for row in others):
-                    for row in (row for row in ranked if (row.stage, row.values) == best):
+                best = [row for row in ranked if (row.stage, row.values) == (ranked[0].stage, ranked[0].values)]
+                others = [row for row in ranked if row not in best]
+                if others and all(beyond_noise(best[0].runs, row.runs, stage, metric, split) for row in others):
+                    for row in best:
                         row.bold.add(metric)
 
 
