@@ -34,7 +34,7 @@ bench: .venv/.installed
 	for name in training grid startup memory accuracy seeds gpu; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 readme: .venv/.installed
-	$(BIN)/python -m lt_calib.readme README.md
+	$(BIN)/python -m tools.readme README.md
 
 notebooks: .venv/.installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --nbmake --nbmake-timeout=600 notebooks

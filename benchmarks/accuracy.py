@@ -1,4 +1,4 @@
-"""Accuracy and ECE after each optimisation, against a plain float32 loop with torchvision's transforms, on digits."""
+"""Accuracy and ECE after each optimization, against a plain float32 loop with torchvision's transforms, on digits."""
 
 import contextlib
 import io
@@ -10,19 +10,18 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader
 from torchvision import transforms
 
-from lt_calib import build
-from lt_calib.config import conf_dir, register
+from lt_calib.job.build import build_data, settle
 from lt_calib.metric.ece import expected_calibration_error
 from lt_calib.model.resnet_cifar import ResNetCIFAR
 from lt_calib.run import run
+from lt_calib.settings.check import make
+from lt_calib.settings.schema import composed
 
 SEEDS, EPOCHS, LR = range(3), 20, 0.05
 WAYS = {"float32": [], "bfloat16": ["trainer.precision=bf16-mixed"], "compiled": ["trainer.compile=true"]}
@@ -35,9 +34,7 @@ def configuration(seed: int, *overrides: str) -> DictConfig:
         f"stage1.lr={LR}", "figures=false", "cache=off", "trainer.precision=32-true", "+model.backbone.blocks=1",
         "model.backbone._target_=lt_calib.model.resnet_cifar.ResNetCIFAR",
     ]  # fmt: skip
-    register()
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return compose("config", [*job, *overrides])
+    return composed(*job, *overrides)
 
 
 def ours(seed: int, *overrides: str) -> tuple[float, float]:
@@ -50,23 +47,23 @@ def ours(seed: int, *overrides: str) -> tuple[float, float]:
 def plain(seed: int) -> tuple[float, float]:
     """Train by a plain loop: PIL pictures, a shuffled DataLoader, float32, channels-first."""
     torch.manual_seed(seed)
-    cfg = configuration(seed)
-    data = build.build_data(cfg)
+    cfg = settle(configuration(seed), Path("unused"))
+    data = build_data(cfg)
     net = nn.Sequential(ResNetCIFAR(1), nn.Linear(64, data.num_classes))
     nn.init.kaiming_normal_(net[1].weight)  # type: ignore[arg-type]
-    scale = [transforms.ToTensor(), transforms.Normalize(data.mean, data.std)]
-    crop = transforms.Compose([transforms.RandomCrop(32, padding=data.padding), *scale])
+    scale = [transforms.ToTensor(), transforms.Normalize(cfg.transform.mean, cfg.transform.std)]
+    crop = transforms.Compose([transforms.RandomCrop(32, padding=cfg.transform.padding), *scale])
 
     def pictures(split: str, transform: Any) -> list:
-        images, targets = data.splits[split]
-        return [(Image.fromarray(x.numpy()), int(y), transform) for x, y in zip(images, targets, strict=True)]
+        pairs = zip(data.raw(split), data.targets(split), strict=True)
+        return [(Image.fromarray(x.numpy()), int(y), transform) for x, y in pairs]
 
     def collate(batch: list) -> tuple[torch.Tensor, torch.Tensor]:
         return torch.stack([transform(x) for x, _, transform in batch]), torch.tensor([y for _, y, _ in batch])
 
     loader = DataLoader(pictures("train", crop), batch_size=data.batch_size, shuffle=True, collate_fn=collate)  # type: ignore[arg-type]
     optimizer = torch.optim.SGD(net.parameters(), lr=LR, momentum=0.9, weight_decay=cfg.stage1.weight_decay)
-    schedule = instantiate(cfg.stage1.schedule)
+    schedule = make(cfg, "stage1.schedule")
     for epoch in range(EPOCHS):
         for group in optimizer.param_groups:
             group["lr"] = LR * schedule(epoch, EPOCHS)

@@ -14,29 +14,27 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from lt_calib import build
-from lt_calib.config import conf_dir, register
 from lt_calib.dataset.datamodule import LongTailedDataModule
-from lt_calib.results import network_of, write_json
+from lt_calib.job import build
+from lt_calib.job.record import part_of
+from lt_calib.job.results import write_json
 from lt_calib.run import run
+from lt_calib.settings.schema import composed, plain
 
 # The cache would keep the histories for others.
 WATCHED = ["trainer.eval_every=1", "cache=off", "figures=false", "dataset.val_per_class=0", "posthoc=none"]
 METRICS = ("acc", "ece")
 
 
-def composed(overrides: list[str]) -> DictConfig:
+def configuration(overrides: list[str]) -> DictConfig:
     """Compose the experiment, watched.
 
     Raises:
         SystemExit: its stage 2 is fitted to the validation part, in whose place the test set would be.
     """
-    register()
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        cfg = compose("config", [*overrides, *WATCHED])
+    cfg = composed(*overrides, *WATCHED)
     if "_target_" in cfg.stage2 and not cfg.stage2.max_epochs:
         raise SystemExit(f"stage 2 of {cfg.name} has no epochs to choose among, and would be fitted to the test set")
     return cfg
@@ -47,8 +45,8 @@ def watched_run(cfg: DictConfig, folder: Path) -> list[dict[str, str]]:
     whole = build.build_data
 
     def watched(cfg: DictConfig) -> LongTailedDataModule:
-        data = whole(cfg)
-        data.splits["val"] = data.splits["test"]
+        data: Any = whole(cfg)
+        data._splits = data._splits | {"val": data._splits["test"]}
         return data
 
     build.build_data = watched
@@ -107,10 +105,11 @@ def main() -> None:
     for seed in args.seeds.split(","):
         if seed in done["runs"]:
             continue
-        cfg = composed([*args.overrides, f"seed={seed}"])
+        cfg = configuration([*args.overrides, f"seed={seed}"])
         with TemporaryDirectory() as folder:
             done["runs"][seed] = last_and_best(watched_run(cfg, Path(folder)))
-        done |= {"overrides": settings, "network": network_of(cfg)}
+        network = {part: part_of(plain(cfg)["model"][part]) for part in ("backbone", "classifier")}
+        done |= {"overrides": settings, "network": network}
         if args.out:
             args.out.parent.mkdir(parents=True, exist_ok=True)
             write_json(args.out, done)

@@ -7,7 +7,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 EPOCHS, REPEATS = 10, 3
 GRIDS = {
@@ -27,36 +26,31 @@ GRIDS = {
 def measure(folder: Path, stage1: Path, name: str) -> None:
     """Fit and evaluate one stage 2, or a grid's points, and print seconds and peak memory as JSON."""
     import torch
-    from hydra.utils import instantiate
-    from omegaconf import OmegaConf
 
     from benchmarks.job import configuration, peak_mb
-    from lt_calib import build, grid
-    from lt_calib.checkpoint import load_stage
-    from lt_calib.fit import fit, predict
-    from lt_calib.logger.none import NoLogger
-    from lt_calib.metric.evaluate import evaluate
-    from lt_calib.results import with_intervals
+    from lt_calib.files.checkpoint import load_stage
+    from lt_calib.job.build import build, settle
+    from lt_calib.job.fit import fit, predict
+    from lt_calib.job.grid import fit_grid
+    from lt_calib.job.results import with_intervals
+    from lt_calib.job.step import begin
+    from lt_calib.measure.evaluate import evaluate
 
-    composed = configuration(f"stage2.max_epochs={EPOCHS}", "stage2.lr=0.001", "trainer.accelerator=cpu", *GRIDS[name])
-    cfg: Any = OmegaConf.create(OmegaConf.to_container(composed, resolve=True))
-    torch.manual_seed(0)
-    data = build.build_data(cfg)
-    metrics = instantiate(cfg.metric)
-    backbone, classifier = build.build_network(cfg, data.num_classes)
-    load_stage(stage1, backbone, classifier, data.facts)
-    module, sampler, data2 = build.build_stage2(cfg, data, backbone, classifier)
-    before = {"test": (torch.zeros(len(data.splits["test"][1]), data.num_classes), data.splits["test"][1])}
-    logger = NoLogger(config={}, folder=folder, group="", tags=[])
+    cfg = configuration(f"stage2.max_epochs={EPOCHS}", "stage2.lr=0.001", "trainer.accelerator=cpu", *GRIDS[name])
+    job = build(settle(cfg, folder), folder)
+    first, stage = job.stages
+    load_stage(stage1, first.module.backbone, first.module.classifier, job.data.facts)
+    begin(job, stage)
     if GRIDS[name]:
-        grid.fit_grid(cfg, data2, module, sampler, folder, logger, metrics, before)
+        targets = job.data.targets("test")
+        fit_grid(job, stage, {"test": (torch.zeros(len(targets), job.data.num_classes), targets)})
         found = json.loads((folder / "grid.json").read_text())
         seconds, n = found["seconds"] + found["evaluation_seconds"], len(found["points"])
     else:
-        about = fit(cfg, data2, module, sampler, folder / "part.ckpt", logger, metrics)
+        about = fit(job, stage, stage.module)
         start = time.perf_counter()
-        logits, targets = predict(cfg, data, module)["test"]
-        evaluate(logits, targets, data.groups, metrics)
+        logits, targets = predict(job, stage)["test"]
+        evaluate(logits, targets, job.data.groups, job.metrics)
         with_intervals(logits, targets)
         seconds, n = about["seconds"] + time.perf_counter() - start, 1
     print(json.dumps({"points": n, "seconds": seconds, "peak_mb": peak_mb()}))

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from lt_calib.config import conf_dir, register
 from lt_calib.dataset.source import Source
+from lt_calib.settings.schema import composed
 
 # 2560 training pictures, 20 batches of 128; the test set is as large in proportion as CIFAR's.
 CLASSES, A_CLASS, TEST = 10, 256, 2000
@@ -33,9 +32,7 @@ def pictures(root: str) -> Source:
 
 def configuration(*overrides: str) -> DictConfig:
     """Compose the job."""
-    register()
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return copy.deepcopy(compose("config", [*JOB, *overrides]))
+    return composed(*JOB, *overrides)
 
 
 def run(cfg: DictConfig, stage1: Path | None = None) -> dict[str, Any]:

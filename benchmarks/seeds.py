@@ -1,4 +1,4 @@
-"""S networks of different seeds as one vectorised model, against one network as it is trained: does it pay?"""
+"""S networks of different seeds as one vectorized model, against one network as it is trained: does it pay?"""
 
 import statistics
 import time
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from lt_calib.model.resnet_cifar import ResNet32
-from lt_calib.trainer import resolve_precision
+from lt_calib.training.trainer import resolve_precision
 
 SEEDS, BATCH, REPEATS = 4, 128, 3
 

@@ -16,9 +16,9 @@ from torchvision import transforms
 
 from benchmarks.job import configuration, pictures, run
 from lt_calib.augment.cutmix import CutMix
-from lt_calib.dataset.transform import normalise, random_crop_flip
 from lt_calib.model.resnet_cifar import ResNet32
-from lt_calib.trainer import resolve_precision
+from lt_calib.training.trainer import resolve_precision
+from lt_calib.transform.crop_flip import normalize, random_crop_flip
 
 REPEATS, EPOCHS, BATCH, STEPS = 3, 3, 128, 10
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
@@ -120,12 +120,12 @@ def main() -> None:
 
     source, draws = pictures(""), torch.Generator().manual_seed(0)
     batch = source.train_images[:BATCH]
-    images, targets = normalise(batch, MEAN, STD), F.one_hot(source.train_targets[:BATCH], 10).float()
+    images, targets = normalize(batch, MEAN, STD), F.one_hot(source.train_targets[:BATCH], 10).float()
     step = 1000 * BATCH / middle["bare loop"]
     cutmix = CutMix()
     print(f"of a bare step's {step:.0f} ms, a batch costs beside it:")
     print(
-        f"  crop, flip, normalise {milliseconds(lambda: normalise(random_crop_flip(batch, draws), MEAN, STD)):.2f} ms"
+        f"  crop, flip, normalize {milliseconds(lambda: normalize(random_crop_flip(batch, draws), MEAN, STD)):.2f} ms"
     )
     print(f"  CutMix                {milliseconds(lambda: cutmix(images, targets, draws)):.2f} ms")
 

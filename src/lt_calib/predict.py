@@ -16,13 +16,13 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from lt_calib.checkpoint import write_atomically
 from lt_calib.errors import InputError
-from lt_calib.predictor import BATCH, SIDE, Predictor, export, load_run
+from lt_calib.files.checkpoint import write_atomically
+from lt_calib.predictor import BATCH, Predictor, export, load_run
 
 
-def read_picture(path: Path) -> Tensor:
-    """Read a picture of any size and mode as (3, 32, 32) uint8: turned upright, on white where it is transparent.
+def read_image(path: Path, shape: Sequence[int]) -> Tensor:
+    """Read an image of any size and mode as (C, H, W) uint8: turned upright, on white where it is transparent.
 
     Of 16 bits a pixel, white is 65535; of floats, 1.
 
@@ -45,8 +45,9 @@ def read_picture(path: Path) -> Tensor:
         if picture.has_transparency_data:
             rgba = picture.convert("RGBA")
             picture = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-        small = picture.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR)
-    return torch.from_numpy(np.array(small)).permute(2, 0, 1)
+        channels, height, width = shape
+        small = picture.convert("RGB" if channels == 3 else "L").resize((width, height), Image.Resampling.BILINEAR)
+    return torch.from_numpy(np.array(small)).reshape(height, width, channels).permute(2, 0, 1)
 
 
 class Prediction(NamedTuple):
@@ -60,18 +61,18 @@ class Prediction(NamedTuple):
 
 
 def predict_files(predictor: Predictor, paths: Sequence[Path], unreadable: list[str]) -> Iterator[Prediction]:
-    """Predict pictures, batch by batch; what cannot be read is added to ``unreadable``."""
+    """Predict images, batch by batch; what cannot be read is added to ``unreadable``."""
     group_of = {c: name for name, classes in predictor.groups.items() for c in classes}
     for start in range(0, len(paths), BATCH):
-        pictures, names = [], []
+        images, names = [], []
         for path in paths[start : start + BATCH]:
             try:
-                pictures.append(read_picture(path))
+                images.append(read_image(path, predictor.image_shape))
                 names.append(str(path))
             except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
                 unreadable.append(f"{path}: {error}")
-        if pictures:
-            confidence, label = predictor.predict_proba(torch.stack(pictures)).max(dim=1)
+        if images:
+            confidence, label = predictor.predict_proba(torch.stack(images)).max(dim=1)
             for name, sure, c in zip(names, confidence.tolist(), label.tolist(), strict=True):
                 yield Prediction(name, c, predictor.class_names[c], round(sure, 6), group_of.get(c, ""))
 
@@ -80,14 +81,15 @@ def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m lt_calib.predict", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("run", type=Path, metavar="RUN_FOLDER", help="a finished run's")
-    parser.add_argument("images", type=Path, nargs="?", help="a picture, or a folder that is searched for them")
+    parser.add_argument("images", type=Path, nargs="?", help="an image, or a folder that is searched for them")
     parser.add_argument("--out", type=Path, default=Path("predictions.csv"), help="default: predictions.csv")
     parser.add_argument("--export", type=Path, metavar="FILE", help="write the model as FILE.pt2 or FILE.onnx")
+    parser.add_argument("--trust", action="store_true", help="build parts from outside lt_calib that the run names")
     args = parser.parse_args()
     if args.images is None and args.export is None:
-        parser.error("name a folder of pictures, or --export FILE")
+        parser.error("name a folder of images, or --export FILE")
     try:
-        predictor = load_run(args.run)
+        predictor = load_run(args.run, args.trust)
         if args.export:
             export(predictor, args.export)
             print(f"written: {args.export}")
@@ -96,7 +98,7 @@ def main() -> None:
     if args.images is None:
         return
     if not args.images.exists():
-        sys.exit(f"{args.images} is not there; name a picture or a folder of pictures")
+        sys.exit(f"{args.images} is not there; name an image or a folder of images")
     paths = sorted(p for p in args.images.rglob("*") if p.is_file()) if args.images.is_dir() else [args.images]
     unreadable: list[str] = []
     text = io.StringIO()
@@ -112,7 +114,7 @@ def main() -> None:
     for line in unreadable:
         print(f"skipped: {line}")
     how = "calibrated" if predictor.calibrator is not None else "not calibrated: the run has no posthoc calibrator"
-    print(f"{count} pictures, {len(unreadable)} files skipped; {how}; written: {args.out}")
+    print(f"{count} images, {len(unreadable)} files skipped; {how}; written: {args.out}")
 
 
 if __name__ == "__main__":

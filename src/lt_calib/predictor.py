@@ -6,20 +6,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from lt_calib.build import finish, without
 from lt_calib.calibrate import CALIBRATORS, load_calibrator
-from lt_calib.check import check_targets
-from lt_calib.checkpoint import load_stage, write_atomically
-from lt_calib.config import register
 from lt_calib.errors import InputError
+from lt_calib.files.checkpoint import load_stage, write_atomically
+from lt_calib.job.results import read_results
 from lt_calib.posthoc.base import Calibrator
-from lt_calib.results import read_results
+from lt_calib.settings.check import make, refuse_untrusted
+from lt_calib.settings.schema import register
 
-SIDE = 32  # pixels; every data set of this package is shown so
 BATCH = 500
 FILES = ("config.yaml", "results.json", "stage1.ckpt")
 
@@ -33,6 +30,7 @@ class Predictor(nn.Module):
         calibrator: Logits to probabilities; None takes their softmax.
         mean: Of each channel, on pictures scaled to [0, 1].
         std: Standard deviation, likewise.
+        image_shape: (C, H, W) of what the network was trained on.
 
     Attributes:
         class_names: K names.
@@ -51,16 +49,18 @@ class Predictor(nn.Module):
         calibrator: Calibrator | None,
         mean: Sequence[float],
         std: Sequence[float],
+        image_shape: Sequence[int] = (3, 32, 32),
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.classifier = classifier
         self.calibrator = calibrator
+        self.image_shape = tuple(image_shape)
         self.register_buffer("mean", torch.tensor(mean)[:, None, None])
         self.register_buffer("std", torch.tensor(std)[:, None, None])
 
     def forward(self, images: Tensor) -> Tensor:
-        """Compute probabilities, (B, 3, 32, 32) float32 in [0, 1] -> (B, K) float32."""
+        """Compute probabilities, (B, C, H, W) float32 in [0, 1] -> (B, K) float32."""
         logits = self.classifier(self.backbone((images - self.mean) / self.std))
         if self.calibrator is None:
             return torch.softmax(logits, dim=1)
@@ -71,7 +71,7 @@ class Predictor(nn.Module):
         """Compute probabilities, calibrated where the run has a calibrator, in float32 and in batches.
 
         Args:
-            images: (N, 3, 32, 32), uint8 of 0 to 255 or float of 0 to 1; a tensor or a NumPy array.
+            images: (N, C, H, W), uint8 of 0 to 255 or float of 0 to 1; a tensor or a NumPy array.
 
         Shape:
             Returns (N, K) float32, rows sum to 1.
@@ -80,11 +80,11 @@ class Predictor(nn.Module):
             ValueError: images of another shape, or floats out of [0, 1].
         """
         images = torch.as_tensor(images)
-        if images.ndim != 4 or images.shape[1:] != (3, SIDE, SIDE):
-            raise ValueError(f"images {tuple(images.shape)} must be (N, 3, {SIDE}, {SIDE})")
+        if images.ndim != 4 or images.shape[1:] != self.image_shape:
+            raise ValueError(f"images {tuple(images.shape)} must be (N, {', '.join(map(str, self.image_shape))})")
         if images.is_floating_point():
             if len(images) and not 0 <= float(images.min()) <= float(images.max()) <= 1:
-                raise ValueError("float images must lie in [0, 1], not normalised; uint8 ones in 0 .. 255")
+                raise ValueError("float images must lie in [0, 1], not normalized; uint8 ones in 0 .. 255")
             scaled = images.float()
         else:
             scaled = images.float() / 255
@@ -92,19 +92,21 @@ class Predictor(nn.Module):
         return torch.cat([self(part.to(self.mean.device)).cpu() for part in scaled.split(BATCH)])
 
 
-def load_run(folder: Path | str) -> Predictor:
+def load_run(folder: Path | str, trust: bool = False) -> Predictor:
     """Load a finished run: its last stage, and the calibrator that was fitted to that where there is one.
 
-    Only files of this package's making are read, and they can build nothing but this package's classes.
+    Only files of this package's making are read. They build the network, its classifiers and the calibrator, nothing
+    else, and only this package's classes unless you trust them.
 
     Args:
         folder: The run's, with config.yaml, results.json and its checkpoints.
+        trust: Whether parts from outside the package may be built too.
 
     Returns:
         The last stage in evaluation mode; its ``calibrator`` is None where the run has none.
 
     Raises:
-        InputError: the folder holds no finished run, or a file of it is damaged.
+        InputError: the folder holds no finished run, a file of it is damaged, or it names code outside the package.
     """
     folder = Path(folder)
     missing = [name for name in FILES if not (folder / name).exists()]
@@ -114,38 +116,35 @@ def load_run(folder: Path | str) -> Predictor:
     if missing:
         raise InputError(f"{folder} holds no finished run: {', '.join(missing)} is missing")
     register()
-    check_targets(cfg)
     results = read_results(folder)
-    k = len(results["dataset"]["class_counts"])
-    data = instantiate(without(cfg.dataset, "if", "recipe"))(imbalance_factor=cfg.dataset["if"])
-    backbone = instantiate(cfg.model.backbone)
-    classifier = instantiate(cfg.model.classifier)(backbone.num_features, k)
+    two_stages = results["stage2"] is not None
+    for node in (cfg.model, cfg.stage2.classifier) if two_stages else (cfg.model,):
+        refuse_untrusted(node, str(folder / "config.yaml"), trust)
+    data = results["dataset"]
+    k, shape = len(data["class_counts"]), data["image_shape"]
+    backbone = make(cfg, "model.backbone", in_channels=shape[0])
+    classifier = make(cfg, "model.classifier", backbone.num_features, k)
     path = folder / "stage1.ckpt"
-    if results["stage2"] is not None:
-        features = torch.zeros(k, backbone.num_features)  # every fitted value comes from the checkpoint
-        classifier = finish(
-            instantiate(cfg.stage2.classifier),
-            classifier,
-            num_classes=k,
-            prior=torch.full((k,), 1 / k),
-            train_features=lambda: (features, torch.arange(k)),
-            val_features=None,
-        )
+    if two_stages:
+        prior = torch.full((k,), 1 / k)  # every fitted value comes from the checkpoint
+        classifier = make(cfg, "stage2.classifier", classifier, num_classes=k, prior=prior, corrected=False)
         path = folder / "stage2.ckpt"
     elif not path.exists():
         path = Path(cfg.stage1.ckpt_path)
-    load_stage(path, backbone, classifier, data.facts)
-    stage = "stage2" if results["stage2"] is not None else "stage1"
+    facts = {key: data[key] for key in ("name", "val_per_class", "split_seed") if key in data}
+    load_stage(path, backbone, classifier, facts | {"imbalance_factor": float(data["imbalance_factor"])})
+    stage = "stage2" if two_stages else "stage1"
     about = results["calibrated"]
-    calibrator = load_calibrator(folder / CALIBRATORS, stage, k, about[stage]) if about else None
-    predictor = Predictor(backbone, classifier, calibrator, list(cfg.dataset.mean), list(cfg.dataset.std))
-    predictor.class_names = results["dataset"].get("class_names") or [str(c) for c in range(k)]
-    predictor.groups = results["dataset"]["groups"]
+    calibrator = load_calibrator(folder / CALIBRATORS, stage, k, about[stage], trust) if about else None
+    seen = results["transform"]
+    predictor = Predictor(backbone, classifier, calibrator, seen["mean"], seen["std"], shape)
+    predictor.class_names = data.get("class_names") or [str(c) for c in range(k)]
+    predictor.groups = data["groups"]
     return predictor.eval().requires_grad_(False)
 
 
 def export(predictor: Predictor, path: Path) -> None:
-    """Write the model, calibrator included, for other programs: images (B, 3, 32, 32) in [0, 1] -> probs (B, K).
+    """Write the model, calibrator included, for other programs: images (B, C, H, W) in [0, 1] -> probs (B, K).
 
     Args:
         predictor: A finished run.
@@ -154,7 +153,7 @@ def export(predictor: Predictor, path: Path) -> None:
     Raises:
         InputError: another ending, what ONNX needs is not installed, or the file cannot be written.
     """
-    example = (torch.rand(2, 3, SIDE, SIDE),)
+    example = (torch.rand(2, *predictor.image_shape),)
     batch = torch.export.Dim("batch", max=65_536)  # torch 2.6 wants an end
     if path.suffix == ".pt2":
         program = torch.export.export(predictor, example, dynamic_shapes=({0: batch},))

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lt_calib.augment.draw import check_per, number_of_draws
+from lt_calib.augment.draw import check_per, check_size, number_of_draws, pixels
 
 Batch = tuple[Tensor, Tensor]
 
@@ -13,7 +13,7 @@ class CutThumbnail:
     """Shrink each picture and paste it into itself, wholly inside, at one uniform place a batch; labels unchanged.
 
     Args:
-        size: Side of the thumbnail in pixels, >= 1 and smaller than the picture (16 on CIFAR: half the side).
+        size: Side of the thumbnail: a fraction of the image's, in (0, 1), or pixels, >= 1 and fewer than the image's.
         prob: Probability of pasting, for each draw, in [0, 1].
         per: ``"batch"`` draws once a batch, as the authors do; ``"picture"`` for each picture.
 
@@ -27,10 +27,10 @@ class CutThumbnail:
         Xie et al., "Cut-Thumbnail: A Novel Data Augmentation for Convolutional Neural Network", ACM MM 2021.
     """
 
-    def __init__(self, size: int = 16, prob: float = 0.8, per: str = "batch") -> None:
-        if size < 1 or not 0 <= prob <= 1:
-            raise ValueError(f"size {size} must be >= 1 and prob {prob} in [0, 1]")
-        self.size = size
+    def __init__(self, size: int | float = 0.5, prob: float = 0.8, per: str = "batch") -> None:
+        if not 0 <= prob <= 1:
+            raise ValueError(f"prob {prob} must be in [0, 1]")
+        self.size = check_size(size)
         self.prob = prob
         self.per = check_per(per)
 
@@ -38,7 +38,7 @@ class CutThumbnail:
         self, images: Tensor, targets: Tensor, generator: torch.Generator, partner: Batch | None = None
     ) -> Batch:
         """Paste the thumbnails."""
-        inside, pasted = paste(images, self.size, self.prob, self.per, generator)
+        inside, pasted = paste(images, pixels(self.size, images), self.prob, self.per, generator)
         return torch.where(inside, pasted, images), targets
 
 

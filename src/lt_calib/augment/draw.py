@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from lt_calib.device import widest
+
 
 def beta(alpha: float, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     """Draw from Beta(alpha, alpha); 1 where alpha is 0.
@@ -20,7 +22,7 @@ def beta(alpha: float, shape: tuple[int, ...], generator: torch.Generator) -> Te
         return torch.ones(shape, device=device)
     if alpha == 1:
         return torch.rand(shape, device=device, generator=generator)
-    shapes = torch.full((2, *shape), alpha, dtype=torch.float64, device=device)
+    shapes = torch.full((2, *shape), alpha, dtype=widest(device), device=device)
     a, b = torch._standard_gamma(shapes, generator=generator)
     return (a / (a + b)).float()
 
@@ -60,3 +62,16 @@ def check_per(per: str) -> str:
     if per not in ("batch", "picture"):
         raise ValueError(f"per {per!r} must be 'batch' (one draw a batch, as the authors do) or 'picture'")
     return per
+
+
+def check_size(size: int | float) -> int | float:
+    """Refuse what is neither pixels nor a fraction of the side."""
+    if isinstance(size, bool) or not (0 < size < 1 or (1 <= size < float("inf") and int(size) == size)):
+        raise ValueError(f"size {size} must be a whole number of pixels >= 1, or a fraction of the side in (0, 1)")
+    return size
+
+
+def pixels(size: int | float, images: Tensor) -> int:
+    """Return a size in pixels, of images (B, C, H, W): a fraction is that of the shorter side."""
+    side = min(images.shape[-2:])
+    return int(size) if size >= 1 else min(max(1, round(size * side)), side - 1)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from lt_calib.augment.cut_thumbnail import paste
-from lt_calib.augment.draw import check_per, partner_of
+from lt_calib.augment.draw import check_per, check_size, partner_of, pixels
 
 Batch = tuple[Tensor, Tensor]
 
@@ -13,7 +13,7 @@ class MixedCutThumbnail:
     """Paste the thumbnail of each picture's partner, wholly inside, and mix the labels with a fixed weight.
 
     Args:
-        size: Side of the thumbnail in pixels, >= 1 and smaller than the picture (16 on CIFAR: half the side).
+        size: Side of the thumbnail: a fraction of the image's, in (0, 1), or pixels, >= 1 and fewer than the image's.
         prob: Probability of pasting, for each draw, in [0, 1].
         weight: Of the own label where a thumbnail is pasted, in [0, 1]; 0.75 equals the area at half the side.
         per: ``"batch"`` draws once a batch, as the authors do; ``"picture"`` for each picture.
@@ -28,10 +28,10 @@ class MixedCutThumbnail:
         Xie et al., "Cut-Thumbnail: A Novel Data Augmentation for Convolutional Neural Network", ACM MM 2021.
     """
 
-    def __init__(self, size: int = 16, prob: float = 0.8, weight: float = 0.75, per: str = "batch") -> None:
-        if size < 1 or not 0 <= prob <= 1 or not 0 <= weight <= 1:
-            raise ValueError(f"size {size} must be >= 1, prob {prob} and weight {weight} in [0, 1]")
-        self.size = size
+    def __init__(self, size: int | float = 0.5, prob: float = 0.8, weight: float = 0.75, per: str = "batch") -> None:
+        if not (0 <= prob <= 1 and 0 <= weight <= 1):
+            raise ValueError(f"prob {prob} and weight {weight} must be in [0, 1]")
+        self.size = check_size(size)
         self.prob = prob
         self.weight = weight
         self.per = check_per(per)
@@ -41,6 +41,6 @@ class MixedCutThumbnail:
     ) -> Batch:
         """Paste the partners' thumbnails."""
         other = partner_of(images, targets, generator, partner)
-        inside, pasted = paste(other[0], self.size, self.prob, self.per, generator)
+        inside, pasted = paste(other[0], pixels(self.size, images), self.prob, self.per, generator)
         lam = torch.where(inside.flatten(1).any(1), self.weight, 1.0)[:, None]
         return torch.where(inside, pasted, images), lam * targets + (1 - lam) * other[1]

@@ -9,9 +9,7 @@ from lt_calib.cache.entry import describe, keys, remove, sound
 
 def main() -> None:
     """Run the command."""
-    from hydra import compose, initialize_config_dir
-
-    from lt_calib.config import conf_dir, register
+    from lt_calib.settings.schema import composed
 
     parser = argparse.ArgumentParser(prog="python -m lt_calib.cache", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--root", type=Path, help="the cache's folder; default: that of conf/cache/on.yaml")
@@ -22,9 +20,7 @@ def main() -> None:
     rm.add_argument("keys", nargs="*", metavar="KEY")
     rm.add_argument("--all", action="store_true", help="all of them")
     args = parser.parse_args()
-    register()
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        root = args.root or compose("config").cache.root
+    root = args.root or composed().cache.root
     if not root:
         sys.exit("LT_CALIB_CACHE is empty, which turns the cache off: name its folder with --root")
     folder = Path(root).expanduser()

@@ -4,20 +4,22 @@ import hashlib
 import json
 import logging
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from lt_calib.checkpoint import remove_remains, write_atomically
 from lt_calib.errors import InputError
+from lt_calib.files.checkpoint import remove_remains, write_atomically
+from lt_calib.settings.table import hash_of
 
-log = logging.getLogger("lt_calib.cache")
+log = logging.getLogger(__name__)
 
 
-def key_of(settings: dict[str, Any]) -> str:
+def key_of(settings: Mapping[str, Any]) -> str:
     """Name the entry of these settings."""
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+    return hash_of(settings, 16)
 
 
 def fetch(folder: Path, key: str, path: Path) -> None:
@@ -39,7 +41,7 @@ def fetch(folder: Path, key: str, path: Path) -> None:
     log.info("Stage 1 has been trained with these settings: it is taken from the cache, entry %s.", key)
 
 
-def store(folder: Path, key: str, path: Path, settings: dict[str, Any]) -> None:
+def store(folder: Path, key: str, path: Path, settings: Mapping[str, Any]) -> None:
     """Copy a checkpoint into the cache; its .json, written last, makes it an entry."""
     content = path.read_bytes()
     about = {
@@ -72,7 +74,7 @@ def read(folder: Path, key: str) -> bytes | None:
 
 
 def sound(folder: Path, key: str) -> bool:
-    """Tell whether an entry can be read and has its checksum."""
+    """Say whether an entry can be read and has its checksum."""
     try:
         return read(folder, key) is not None
     except OSError:
@@ -96,9 +98,9 @@ def describe(folder: Path, key: str) -> str:
     try:
         about = json.loads((folder / f"{key}.json").read_text())
         s = about["settings"]
-        augment = (s["augment"] or {}).get("_target_", "none").split(".")[-1]
-        what = f"{s['dataset']['name']} IF {s['dataset']['if']:g}, {s['stage1']['max_epochs']} epochs, {augment}"
-        loss = s["stage1"]["loss"]["_target_"].split(".")[-1]
+        augment = s.get("augment._target_", "none").split(".")[-1]
+        what = f"{s['dataset.name']} IF {s['dataset.if']:g}, {s['stage1.max_epochs']} epochs, {augment}"
+        loss = s["stage1.loss._target_"].split(".")[-1]
         return f"{key}  {about['made']}  {about['bytes'] / 1e6:.1f} MB  {what}, {loss}, seed {s['seed']}"
     except (OSError, ValueError, KeyError, TypeError):
         return f"{key}  damaged"

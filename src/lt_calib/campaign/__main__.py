@@ -19,8 +19,8 @@ from pathlib import Path
 
 from lt_calib.campaign.jobs import Job, jobs_of, left
 from lt_calib.campaign.work import GRACE, run_all, run_job
-from lt_calib.config import without_effect
 from lt_calib.errors import InputError
+from lt_calib.settings.table import matters_for
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
 
@@ -43,7 +43,8 @@ def at_least_one(text: str) -> int:
 def refuse_other_extra(extra: Sequence[str]) -> None:
     """Refuse what would make other results than the campaign's file says, or put them into another folder."""
     keys = {word: word.lstrip("+").split("=")[0] for word in extra}
-    other = [w for w, k in keys.items() if k == "resume" or not (without_effect(k) or k.split(".")[0] == "trainer")]
+    free = {k for k in keys.values() if k != "resume" and (k.split(".")[0] == "trainer" or not matters_for(k))}
+    other = [word for word, key in keys.items() if key not in free]
     if other:
         raise InputError(
             f"{' '.join(other)}: here only where the data are and what it runs on may be set, such as dataset.root=DIR "

@@ -8,11 +8,12 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from lt_calib.config import RESULTS_SCHEMA, conf_dir, flatten, register, without_effect
 from lt_calib.errors import InputError
+from lt_calib.job.record import RESULTS_SCHEMA
+from lt_calib.settings.schema import composed, conf_dir, plain
+from lt_calib.settings.table import SAME_JOB, settings_for
 
 NEEDED = {"seed", "if", "dataset", "experiment"}
 KEYS = NEEDED | {"variant", "val_per_class", "overrides"}
@@ -108,6 +109,7 @@ def refuse_other_results(job: Job, path: Path) -> None:
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} holds no results of a campaign ({error!r}): {cure}") from error
     if schema != RESULTS_SCHEMA:
+        cure = f"python -m lt_calib.convert {path.parent} writes it anew" if schema == 1 else cure
         raise InputError(f"{path} has schema {schema}, and this version writes {RESULTS_SCHEMA}: {cure}")
     now = settings_of(job.overrides)
     other = [key for key in sorted(kept.keys() & now.keys()) if kept[key] != now[key]]
@@ -117,25 +119,26 @@ def refuse_other_results(job: Job, path: Path) -> None:
 
 
 def settings_of(overrides: tuple[str, ...]) -> dict[str, Any]:
-    """Compose a job's settings, flat, but for those that change no number and the trainer's."""
-    composed = _composed(tuple(word for word in overrides if not word.startswith("seed=")))
+    """Compose a job's settings, flat: those that would make another job."""
+    return settings_for(_config(overrides), SAME_JOB)
+
+
+def _config(overrides: tuple[str, ...]) -> dict[str, Any]:
+    config = _composed(tuple(word for word in overrides if not word.startswith("seed=")))
     seeds = [word.removeprefix("seed=") for word in overrides if word.startswith("seed=")]
-    return {**composed, "seed": int(seeds[-1])} if seeds else composed
+    return {**config, "seed": int(seeds[-1])} if seeds else config
 
 
 @cache
 def _composed(overrides: tuple[str, ...]) -> dict[str, Any]:  # takes a third of a second
-    register()
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return settings_in(OmegaConf.to_container(compose("config", list(overrides)), resolve=True))
-
-
-def settings_in(config: Any) -> dict[str, Any]:
-    """Take the settings of a composed configuration, flat, but for those that change no number and the trainer's."""
-    return {k: v for k, v in flatten(config).items() if not (without_effect(k) or k.startswith("trainer."))}
+    return plain(composed(*overrides))
 
 
 def stage1_of(job: Job) -> str:
     """Name what decides a job's stage 1."""
-    parts = ("seed", "dataset", "resample", "model", "augment", "stage1")
-    return json.dumps({k: v for k, v in settings_of(job.overrides).items() if k.split(".")[0] in parts}, sort_keys=True)
+    return _stage1_of(job.overrides)
+
+
+@cache
+def _stage1_of(overrides: tuple[str, ...]) -> str:
+    return json.dumps(settings_for(_config(overrides), ("stage1",)), sort_keys=True)

@@ -10,14 +10,17 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from omegaconf import OmegaConf
 
-from lt_calib.campaign.jobs import Job, refuse_other_results, settings_in, stage1_of
+from lt_calib.campaign.jobs import Job, refuse_other_results, stage1_of
 from lt_calib.errors import InputError
-from lt_calib.lock import InUseError, alone_in
+from lt_calib.files.lock import InUseError, alone_in
+from lt_calib.settings.table import SAME_JOB, settings_for
 
 GRACE = 60.0  # seconds that a job has to end when it is told to
+OF_A_GRID = ("acc", "ece", "overconf", "nll", "acc_head", "acc_medium", "acc_tail")  # are kept of its points
 GIVE_UP = 3  # jobs that fail before any is done: what is missing is missing to all of them
 
 
@@ -134,8 +137,7 @@ def run_all(todo: Sequence[Job], run: Callable[[Job], str], workers: int, stop: 
 
 def keep(source: Path, job: Job, name: str, target: Path) -> None:
     """Copy a job's results.json, with the campaign's name and all settings, and its grid's main metrics."""
-    from lt_calib.report.rows import METRICS
-    from lt_calib.results import write_json
+    from lt_calib.job.results import write_json
 
     content = json.loads(source.read_text())
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -145,13 +147,14 @@ def keep(source: Path, job: Job, name: str, target: Path) -> None:
         points = [
             {key: point[key] for key in ("settings", "diverged") if key in point}
             | {
-                split: {metric: point[split][metric] for metric in METRICS if metric in point[split]}
+                split: {metric: point[split][metric] for metric in OF_A_GRID if metric in point[split]}
                 for split in ("val", "test")
                 if split in point
             }
             for point in found["points"]
         ]
         write_json(target.with_suffix(".grid.json"), found | {"points": points})
-    settings = settings_in(OmegaConf.to_container(OmegaConf.load(source.with_name("config.yaml"))))
+    config: Any = OmegaConf.to_container(OmegaConf.load(source.with_name("config.yaml")))
+    settings = settings_for(config, SAME_JOB)
     about = {"name": name, "overrides": list(job.overrides), "settings": settings}
     write_json(target, content | {"campaign": about})

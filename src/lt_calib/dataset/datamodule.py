@@ -1,44 +1,50 @@
 """The long-tailed data: what is trained on, what is held out, and what both stages draw."""
 
+import copy
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import SequentialSampler
 
 from lt_calib.dataset import long_tail
-from lt_calib.dataset.loader import ResidentLoader
+from lt_calib.dataset.data import Transform
+from lt_calib.dataset.resident import ResidentLoader
 from lt_calib.dataset.source import Source
-from lt_calib.dataset.transform import normalise, random_crop_flip
 from lt_calib.errors import InputError
 from lt_calib.sampler.base import EpochSampler
 from lt_calib.sampler.instance_balanced import InstanceBalanced
 from lt_calib.seed import generator
+from lt_calib.transform.normalize import Normalize
+
+UNEVEN = 1.2  # largest over smallest class of a source that still counts as balanced
 
 
 class LongTailedDataModule(LightningDataModule):
     """A balanced source made long-tailed, with a balanced validation part by choice and the balanced test set.
+
+    The images stay in memory, on the device that trains; see :class:`lt_calib.dataset.data.Data`.
 
     Args:
         source: ``(root) -> Source``.
         root: The folder of the source's files.
         name: The data set's name in folders and tables.
         imbalance_factor: IF = n_max / n_min >= 1.
-        val_per_class: V >= 0 pictures of each class held out for validation; with 0 nothing may be selected.
+        val_per_class: V >= 0 images of each class held out for validation; with 0 nothing may be selected.
         split_seed: Seed of the split, the same for all jobs.
         groups: Rule of head / medium / tail, see :func:`lt_calib.dataset.long_tail.groups`.
         batch_size: Of training, over all processes.
         eval_batch_size: Of evaluation.
-        mean: Of each channel, on pictures scaled to [0, 1].
-        std: Standard deviation, likewise.
-        padding: Pixels around the picture for the random crop.
-        flip: Whether training pictures are mirrored at random.
+        size: Side in pixels to which all images are resized; None leaves them.
+        transform: Of the images; None normalizes to mean 1/2 and deviation 1/4.
 
     Attributes:
         num_classes: K, after :meth:`setup`.
-        class_counts: (K,) training pictures a class, as they really are.
+        class_counts: (K,) training images per class, as they really are.
         groups: Class indices of head, medium and tail.
 
     Raises:
@@ -62,16 +68,13 @@ class LongTailedDataModule(LightningDataModule):
         groups: Sequence[int] | str = "thirty_forty_thirty",
         batch_size: int = 128,
         eval_batch_size: int = 500,
-        mean: Sequence[float] = (0.5, 0.5, 0.5),
-        std: Sequence[float] = (0.25, 0.25, 0.25),
-        padding: int = 4,
-        flip: bool = True,
+        size: int | None = None,
+        transform: Transform | None = None,
     ) -> None:
         super().__init__()
-        at_least = {"batch_size": (batch_size, 1), "eval_batch_size": (eval_batch_size, 1), "padding": (padding, 0)}
-        for key, (value, least) in at_least.items():
-            if value < least:
-                raise ValueError(f"dataset.{key} {value} must be >= {least}")
+        for key, value in {"batch_size": batch_size, "eval_batch_size": eval_batch_size, "size": size}.items():
+            if value is not None and value < 1:
+                raise ValueError(f"dataset.{key} {value} must be >= 1")
         self.source = source
         self.root = root
         self.name = name
@@ -81,68 +84,106 @@ class LongTailedDataModule(LightningDataModule):
         self.group_rule = groups
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
-        self.mean = list(mean)
-        self.std = list(std)
-        self.padding = padding
-        self.flip = flip
-        self.splits: dict[str, tuple[Tensor, Tensor]] = {}  # images (N, H, W, 3) uint8, targets (N,) int64
-        self.sampler: EpochSampler | None = None
-        self.partner: EpochSampler | None = None
+        self.size = size
+        self.transform: Transform = transform or Normalize([0.5] * 3, [0.25] * 3)
+        self._splits: dict[str, tuple[Tensor, Tensor]] = {}  # images (N, H, W, C) uint8, targets (N,) int64
+        self._fingerprint: str | None = None
 
     def setup(self, stage: str | None = None) -> None:
-        """Load the source and cut the split; a second call does nothing."""
-        if self.splits:
+        """Load the source and cut the split; a second call does nothing.
+
+        Raises:
+            InputError: the source is long-tailed by itself.
+        """
+        if self._splits:
             return
         source = self.source(self.root)
         available = torch.bincount(source.train_targets)
+        if int(available.max()) > UNEVEN * int(available.min()):
+            raise InputError(
+                f"{self.name}: the source has {int(available.max())} to {int(available.min())} training images per "
+                f"class ({available.tolist()[:20]}). It would be cut to its smallest class before a tail is made of "
+                "it; only balanced sources can be taken as yet"
+            )
         self.class_names = source.class_names
         self.num_classes = len(available)
         wanted = long_tail.class_counts(int(available.min()), self.num_classes, self.imbalance_factor)
         train, val = long_tail.split_indices(source.train_targets.numpy(), wanted, self.val_per_class, self.split_seed)
-        self.splits["train"] = source.train_images[train], source.train_targets[train]
+        splits = {"train": (source.train_images[train], source.train_targets[train])}
         if len(val):
-            self.splits["val"] = source.train_images[val], source.train_targets[val]
-        self.splits["test"] = source.test_images, source.test_targets
-        self.class_counts = torch.bincount(self.splits["train"][1], minlength=self.num_classes).tolist()
+            splits["val"] = source.train_images[val], source.train_targets[val]
+        splits["test"] = source.test_images, source.test_targets
+        self._splits = {name: (resized(images, self.size), targets) for name, (images, targets) in splits.items()}
+        self.class_counts = torch.bincount(self.targets("train"), minlength=self.num_classes).tolist()
         self.groups = long_tail.groups(self.class_counts, self.group_rule)
+        total = hashlib.sha256()
+        for tensor in self._splits["train"]:
+            total.update(tensor.contiguous().numpy().data)
+        self._fingerprint = total.hexdigest()
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What decides which pictures are trained on, as plain values."""
+        """What decides which images are trained on, as plain values."""
         return {
             "name": self.name,
             "imbalance_factor": float(self.imbalance_factor),
             "val_per_class": self.val_per_class,
             "split_seed": self.split_seed,
+            "sha256": self._fingerprint,
         }
 
-    def replace_train(self, images: Tensor, targets: Tensor) -> None:
-        """Train on other pictures, or on features (N, D) float32; the groups stay those of the long tail."""
-        self.splits = self.splits | {"train": (images, targets)}
-        self.class_counts = torch.bincount(targets, minlength=self.num_classes).tolist()
-
-    def draw_with(self, sampler: EpochSampler, partner: EpochSampler | None = None) -> None:
-        """Choose what the next fit draws, and what partners; without it, every picture once an epoch."""
-        self.sampler = sampler
-        self.partner = partner
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits that are there."""
+        return tuple(self._splits)
 
     @property
-    def _device(self) -> torch.device:
-        return self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        h, w, c = self._splits["test"][0].shape[1:]
+        return c, h, w
 
-    @property
-    def _process(self) -> tuple[int, int]:
-        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+    def targets(self, split: str) -> Tensor:
+        """Return a split's labels, (N,) int64."""
+        return self._splits[split][1]
 
-    def train_dataloader(self) -> ResidentLoader:
-        """Training batches: cropped, flipped, normalised."""
-        images, targets = self.splits["train"]
-        sampler = self.sampler or InstanceBalanced(targets, num_classes=self.num_classes, seed=0)
-        rank, world_size = self._process
+    def raw(self, split: str) -> Tensor:
+        """Return a split's images, (N, H, W, C) uint8."""
+        return self._splits[split][0]
+
+    def with_train(self, images: Tensor, targets: Tensor) -> "LongTailedDataModule":
+        """Return the data with other training images or features (N, D); the groups stay those of the long tail."""
+        other = copy.copy(self)
+        other._splits = self._splits | {"train": (images, targets)}
+        other.class_counts = torch.bincount(targets, minlength=self.num_classes).tolist()
+        return other
+
+    def loader(
+        self,
+        split: str,
+        sampler: EpochSampler | None = None,
+        *,
+        partner: EpochSampler | None = None,
+        device: torch.device | str = "cpu",
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> ResidentLoader:
+        """Load a split: as a sampler draws it, transformed for training, or in order, transformed for evaluation."""
+        images, targets = self._splits[split]
+        if sampler is None:
+            return ResidentLoader(
+                images.to(device),
+                targets.to(device),
+                SequentialSampler(range(len(targets))),
+                self.eval_batch_size,
+                transform=lambda images, *draw: self.transform.evaluate(images),
+                rank=rank,
+                world_size=world_size,
+            )
         if 0 < len(sampler) % self.batch_size < world_size:
             raise InputError(
                 f"dataset.batch_size={self.batch_size} leaves {len(sampler) % self.batch_size} of {len(sampler)} "
-                f"pictures for the last batch, too few for {world_size} processes; take another"
+                f"images for the last batch, too few for {world_size} processes; take another"
             )
 
         def transform(images: Tensor, purpose: str, epoch: int, step: int) -> Tensor:
@@ -157,42 +198,50 @@ class LongTailedDataModule(LightningDataModule):
                 rank=rank,
                 device=images.device,
             )
-            return normalise(random_crop_flip(images, draws, self.padding, self.flip), self.mean, self.std)
+            return self.transform.train(images, draws)
 
         return ResidentLoader(
-            images.to(self._device),
-            targets.to(self._device),
+            images.to(device),
+            targets.to(device),
             sampler,
             self.batch_size,
             transform=transform,
-            partner=self.partner,
+            partner=partner,
             rank=rank,
             world_size=world_size,
         )
 
-    def as_pictures(self, images: Tensor) -> Tensor:
-        """Undo the normalisation, for figures: (B, 3, H, W) -> (B, H, W, 3) in [0, 1]."""
-        mean, std = (torch.tensor(x, device=images.device) for x in (self.mean, self.std))
-        return (images.float().permute(0, 2, 3, 1) * std + mean).clamp(0, 1)
+    def _on_trainer(self) -> dict[str, Any]:
+        """Say where a trainer of one's own wants the batches."""
+        if not self.trainer:
+            return {}
+        return {
+            "device": self.trainer.strategy.root_device,
+            "rank": self.trainer.global_rank,
+            "world_size": self.trainer.world_size,
+        }
+
+    def train_dataloader(self) -> ResidentLoader:
+        """Every training image once per epoch."""
+        sampler = InstanceBalanced(self.targets("train"), num_classes=self.num_classes, seed=0)
+        return self.loader("train", sampler, **self._on_trainer())
 
     def val_dataloader(self) -> ResidentLoader | list[ResidentLoader]:
         """The validation part in order; nothing where none is held out."""
-        return self.eval_loader("val") if "val" in self.splits else []
+        return self.loader("val", **self._on_trainer()) if "val" in self.splits else []
 
     def test_dataloader(self) -> ResidentLoader:
         """The test set in order."""
-        return self.eval_loader("test")
+        return self.loader("test", **self._on_trainer())
 
-    def eval_loader(self, split: str) -> ResidentLoader:
-        """Pictures of one split in order, normalised only."""
-        images, targets = self.splits[split]
-        rank, world_size = self._process
-        return ResidentLoader(
-            images.to(self._device),
-            targets.to(self._device),
-            SequentialSampler(range(len(targets))),
-            self.eval_batch_size,
-            transform=lambda images, *draw: normalise(images, self.mean, self.std),
-            rank=rank,
-            world_size=world_size,
-        )
+
+def resized(images: Tensor, size: int | None) -> Tensor:
+    """Resize images (N, H, W, C) uint8 to (N, size, size, C), bilinear and antialiased; None leaves them."""
+    if size is None or images.shape[1:3] == (size, size):
+        return images
+    parts = []
+    for part in images.split(1000):
+        moved = part.permute(0, 3, 1, 2).float()
+        large = F.interpolate(moved, (size, size), mode="bilinear", align_corners=False, antialias=True)
+        parts.append(large.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1))
+    return torch.cat(parts).contiguous()

@@ -15,7 +15,7 @@ def accuracy_by_frequency(
     """Draw for each class a point at its accuracy and one at its mean confidence, over its training pictures.
 
     Args:
-        stages: Name -> the table of :func:`lt_calib.metric.per_class.per_class`, fractions.
+        stages: Name -> the table of :func:`lt_calib.measure.per_class.per_class`, fractions.
         class_counts: (K,) training pictures a class.
         title: Above all.
     """

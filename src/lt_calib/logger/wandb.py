@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-from lt_calib.checkpoint import write_atomically
 from lt_calib.errors import InputError
+from lt_calib.files.checkpoint import write_atomically
 
 log = logging.getLogger(__name__)
 

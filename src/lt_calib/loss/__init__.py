@@ -1,1 +1,5 @@
 """Losses: ``forward(logits, targets)``, linear in the target."""
+
+from lt_calib.exports import of_room
+
+__getattr__, __all__ = of_room(__name__, __file__)

@@ -5,7 +5,8 @@ import logging
 import torch
 from torch import Tensor
 
-from lt_calib.loss.smoothing import Counts, SmoothedCrossEntropy, frequencies, smoothing_factor
+from lt_calib.loss.base import Counts, frequencies
+from lt_calib.loss.smoothing import SmoothedCrossEntropy, smoothing_factor
 
 log = logging.getLogger(__name__)
 

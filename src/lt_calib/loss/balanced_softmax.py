@@ -2,7 +2,8 @@
 
 import torch
 
-from lt_calib.loss.smoothing import Counts, SmoothedCrossEntropy, frequencies
+from lt_calib.loss.base import Counts, frequencies
+from lt_calib.loss.smoothing import SmoothedCrossEntropy
 
 
 class BalancedSoftmax(SmoothedCrossEntropy):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from lt_calib.loss.smoothing import ClassLoss, Counts
+from lt_calib.loss.base import ClassLoss, Counts
 from lt_calib.loss.weights import class_balanced_weights, weighable
 
 

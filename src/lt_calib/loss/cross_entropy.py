@@ -2,7 +2,8 @@
 
 import torch
 
-from lt_calib.loss.smoothing import Counts, SmoothedCrossEntropy, check_counts
+from lt_calib.loss.base import Counts, check_counts
+from lt_calib.loss.smoothing import SmoothedCrossEntropy
 
 
 class CrossEntropy(SmoothedCrossEntropy):

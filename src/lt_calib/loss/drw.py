@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from lt_calib.loss.smoothing import ClassLoss, Counts
+from lt_calib.loss.base import ClassLoss, Counts
 from lt_calib.loss.weights import class_balanced_weights, weighable
 
 

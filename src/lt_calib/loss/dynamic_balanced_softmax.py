@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from lt_calib.loss.smoothing import ClassLoss, Counts, frequencies
+from lt_calib.loss.base import ClassLoss, Counts, frequencies
 
 
 class DynamicBalancedSoftmax(ClassLoss):

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from lt_calib.loss.smoothing import ClassLoss, Counts, check_counts
+from lt_calib.loss.base import ClassLoss, Counts, check_counts
 
 
 class Focal(ClassLoss):

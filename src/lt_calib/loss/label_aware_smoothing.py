@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from lt_calib.loss.smoothing import Counts, SmoothedCrossEntropy, check_counts, smoothing_factor
+from lt_calib.loss.base import Counts, check_counts
+from lt_calib.loss.smoothing import SmoothedCrossEntropy, smoothing_factor
 
 
 class LabelAwareSmoothing(SmoothedCrossEntropy):

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lt_calib.loss.balanced_softmax import BalancedSoftmax
-from lt_calib.loss.smoothing import Counts
+from lt_calib.loss.base import Counts
 
 
 class LADE(BalancedSoftmax):

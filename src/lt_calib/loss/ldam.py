@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from lt_calib.loss.smoothing import ClassLoss, Counts, check_counts
+from lt_calib.device import widest
+from lt_calib.loss.base import ClassLoss, Counts, check_counts
 
 
 class LDAM(ClassLoss):
@@ -36,7 +37,7 @@ class LDAM(ClassLoss):
         class_counts: Counts,
         *,
         max_margin: float = 0.5,
-        scale: float = 30.0,
+        scale: float | None = 30.0,
         prior: Counts | None = None,
     ) -> None:
         if max_margin < 0 or scale is None or scale <= 0:
@@ -51,9 +52,10 @@ class LDAM(ClassLoss):
 
     def losses(self, logits: Tensor) -> Tensor:
         """Compute l(z_i, c), (B, K) float32."""
-        # With Z = sum_k e^(z_k), the sum after class c's margin is Z (1 + p_c (e^(-m_c) - 1)). In float64, since that
-        # factor comes as near to 0 as e^(-15).
-        z, margin = logits.double(), self.margin.double()
+        # With Z = sum_k e^(z_k), the sum after class c's margin is Z (1 + p_c (e^(-m_c) - 1)). In float64, where
+        # there is one, since that factor comes as near to 0 as e^(-15).
+        precise = widest(logits.device)
+        z, margin = logits.to(precise), self.margin.to(precise)
         log_sum = z.logsumexp(dim=1, keepdim=True)
         p = torch.exp(z - log_sum)
         return (log_sum + torch.log1p(p * torch.expm1(-margin)) - (z - margin)).float()

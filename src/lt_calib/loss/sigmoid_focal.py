@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lt_calib.loss.base import ClassLoss, Counts, check_counts
 from lt_calib.loss.focal import modulate
-from lt_calib.loss.smoothing import ClassLoss, Counts, check_counts
 
 
 class SigmoidFocal(ClassLoss):

@@ -1,7 +1,7 @@
 """Weighted cross-entropy."""
 
+from lt_calib.loss.base import Counts, check_counts
 from lt_calib.loss.cross_entropy import CrossEntropy
-from lt_calib.loss.smoothing import Counts, check_counts
 
 
 class WeightedCrossEntropy(CrossEntropy):

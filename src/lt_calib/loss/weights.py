@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from lt_calib.loss.smoothing import ClassLoss, Counts, check_counts
+from lt_calib.loss.base import ClassLoss, Counts, check_counts
 
 
 def class_balanced_weights(class_counts: Counts, beta: float) -> Tensor:
@@ -32,7 +32,7 @@ def class_balanced_weights(class_counts: Counts, beta: float) -> Tensor:
 
 
 def weighs(loss: nn.Module) -> bool:
-    """Tell whether a loss has, or will have, class weights that differ."""
+    """Say whether a loss has, or will have, class weights that differ."""
     named = (buffer for name, buffer in loss.named_buffers() if name.split(".")[-1] in ("weights", "deferred"))
     return any(not torch.allclose(buffer, buffer[0]) for buffer in named)
 

@@ -2,9 +2,11 @@
 
 from torch import Tensor
 
-from lt_calib.metric.check import check_no_nan
+from lt_calib.measure.check import check_no_nan
+from lt_calib.measure.direction import better
 
 
+@better("higher")
 def accuracy(probs: Tensor, targets: Tensor) -> Tensor:
     """Compute the fraction of pictures whose most probable class is the label (top-1).
 

@@ -3,9 +3,11 @@
 import torch
 from torch import Tensor
 
-from lt_calib.metric.check import check_probs
+from lt_calib.measure.check import check_probs
+from lt_calib.measure.direction import better
 
 
+@better("higher")
 def balanced_accuracy(probs: Tensor, targets: Tensor) -> Tensor:
     """Compute the mean over the classes that have a picture of the accuracy within the class.
 

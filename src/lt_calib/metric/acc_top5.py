@@ -3,9 +3,11 @@
 import torch
 from torch import Tensor
 
-from lt_calib.metric.check import check_probs
+from lt_calib.measure.check import check_probs
+from lt_calib.measure.direction import better
 
 
+@better("higher")
 def top5_accuracy(probs: Tensor, targets: Tensor) -> Tensor:
     """Compute the fraction of pictures whose label is among the five most probable classes; 1 where K <= 5.
 

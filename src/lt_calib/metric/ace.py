@@ -3,9 +3,11 @@
 import torch
 from torch import Tensor
 
+from lt_calib.measure.direction import better
 from lt_calib.metric.ece import Bins, confidence_and_correct, sums_by_index
 
 
+@better("lower")
 def adaptive_calibration_error(probs: Tensor, targets: Tensor, n_bins: int = 15) -> Tensor:
     """Compute sum_b (n_b / N) |acc_b - conf_b| on n_bins bins that hold equally many pictures.
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from lt_calib.measure.direction import better
 from lt_calib.metric.ece import confidence_and_correct
 
 
@@ -33,6 +34,7 @@ def risk_coverage(probs: Tensor, targets: Tensor) -> RiskCoverage:
     return RiskCoverage(kept / len(wrong), mean[tied].cumsum(0) / kept)
 
 
+@better("lower")
 def area_under_risk_coverage(probs: Tensor, targets: Tensor) -> Tensor:
     """Compute AURC = mean_i risk_i: 0 for a model that is always right; the lower, the better errors are told apart.
 

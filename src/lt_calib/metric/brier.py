@@ -3,9 +3,11 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from lt_calib.metric.check import check_probs
+from lt_calib.measure.check import check_probs
+from lt_calib.measure.direction import better
 
 
+@better("lower")
 def brier_score(probs: Tensor, targets: Tensor) -> Tensor:
     """Compute mean_i sum_c (p_ic - [y_i = c])^2, summed over the classes: 0 to 2.
 

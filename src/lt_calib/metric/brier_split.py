@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from lt_calib.measure.direction import better
 from lt_calib.metric.cece import class_bin_sums
 
 
@@ -16,6 +17,7 @@ class BrierSplit(NamedTuple):
     uncertainty: Tensor
 
 
+@better({"reliability": "lower", "resolution": "higher"})
 def brier_split(probs: Tensor, targets: Tensor, n_bins: int = 15) -> BrierSplit:
     """Split the Brier score, summed over the classes, by each class's bins of its probability.
 

@@ -5,7 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lt_calib.metric.check import check_probs
+from lt_calib.measure.check import check_probs
+from lt_calib.measure.direction import better
 from lt_calib.metric.ece import bin_index
 
 
@@ -45,6 +46,7 @@ def class_bin_sums(probs: Tensor, targets: Tensor, n_bins: int = 15) -> ClassBin
     return ClassBins(*(zero.index_add(0, index, x.flatten().double()).reshape(k, n_bins) for x in columns))
 
 
+@better("lower")
 def classwise_calibration_error(probs: Tensor, targets: Tensor, n_bins: int = 15) -> Tensor:
     """Compute (1 / K) sum_k sum_b (n_kb / N) |freq_kb - mean p_kb|: how well every class's probability is calibrated.
 

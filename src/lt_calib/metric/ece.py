@@ -1,12 +1,12 @@
 """Expected calibration error (ECE) on equal-width bins."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
-from lt_calib.metric.check import check_probs
+from lt_calib.measure.check import check_probs
+from lt_calib.measure.direction import better
 
 
 class Bins(NamedTuple):
@@ -75,6 +75,7 @@ def bin_index(confidence: Tensor, n_bins: int) -> Tensor:
     return torch.bucketize(confidence, edges)  # right=False: edges[i - 1] < confidence <= edges[i]
 
 
+@better("lower")
 def expected_calibration_error(probs: Tensor, targets: Tensor, n_bins: int = 15) -> Tensor:
     """Compute ECE = sum_b (n_b / N) |acc_b - conf_b|.
 
@@ -95,34 +96,3 @@ def expected_calibration_error(probs: Tensor, targets: Tensor, n_bins: int = 15)
         Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, equation 3.
     """
     return bin_sums(probs, targets, n_bins).error.float()
-
-
-class ExpectedCalibrationError(Metric):
-    """:func:`expected_calibration_error` of all batches together, over all processes.
-
-    Args:
-        n_bins: >= 1.
-    """
-
-    full_state_update = False
-    higher_is_better = False
-    is_differentiable = False
-    count: Tensor
-    confidence: Tensor
-    correct: Tensor
-
-    def __init__(self, n_bins: int = 15, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.n_bins = n_bins
-        for name in Bins._fields:
-            self.add_state(name, torch.zeros(n_bins, dtype=torch.float64), dist_reduce_fx="sum")
-
-    def update(self, probs: Tensor, targets: Tensor) -> None:
-        """Add a batch: probs (B, K) float, targets (B,) int64."""
-        bins = bin_sums(probs, targets, self.n_bins)
-        for name in Bins._fields:
-            setattr(self, name, getattr(self, name) + getattr(bins, name))
-
-    def compute(self) -> Tensor:
-        """Return the ECE, () float32, a fraction."""
-        return Bins(self.count, self.confidence, self.correct).error.float()

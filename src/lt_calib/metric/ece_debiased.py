@@ -5,9 +5,11 @@ import math
 import torch
 from torch import Tensor
 
+from lt_calib.measure.direction import better
 from lt_calib.metric.ece import bin_sums
 
 
+@better("lower")
 def debiased_calibration_error(probs: Tensor, targets: Tensor, n_bins: int = 15) -> Tensor:
     """Subtract from the ECE what chance adds to it, as far as the gaps themselves tell.
 

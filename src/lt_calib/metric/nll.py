@@ -3,9 +3,11 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from lt_calib.metric.check import check_no_nan
+from lt_calib.measure.check import check_no_nan
+from lt_calib.measure.direction import better
 
 
+@better("lower")
 def negative_log_likelihood(logits: Tensor, targets: Tensor) -> Tensor:
     """Compute -mean_i log softmax(z_i)_{y_i}, from logits so that no probability rounds to 0.
 

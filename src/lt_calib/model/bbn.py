@@ -17,9 +17,10 @@ class BBN(ResNetCIFAR):
 
     Args:
         max_epochs: E >= 1.
+        in_channels: C, of one image.
 
     Shape:
-        (B, 6, H, W) in training, (B, 3, H, W) at test -> (B, 128).
+        (B, 2 C, H, W) in training, (B, C, H, W) at test -> (B, 128).
 
     Reference:
         Zhou et al., "BBN: Bilateral-Branch Network with Cumulative Learning", CVPR 2020, section 4.
@@ -28,8 +29,8 @@ class BBN(ResNetCIFAR):
     num_features = 128
     share: Tensor
 
-    def __init__(self, max_epochs: int) -> None:
-        super().__init__(blocks=5)
+    def __init__(self, max_epochs: int, in_channels: int = 3) -> None:
+        super().__init__(blocks=5, in_channels=in_channels)
         self.layer3 = nn.Sequential(*list(self.layer3)[:-1])
         self.conventional = BasicBlock(64, 64, 1)
         self.rebalancing = BasicBlock(64, 64, 1)
@@ -46,13 +47,13 @@ class BBN(ResNetCIFAR):
 
     def forward(self, images: Tensor) -> Tensor:
         """Compute the features of both branches, (B, 128)."""
-        if images.shape[1] == 3:
+        if images.shape[1] == self.in_channels:
             if self.training:
                 raise ValueError("BBN is trained on pairs of pictures: model=bbn needs augment=bbn")
             shared = self._shared(images)
             return torch.cat([self.conventional(shared), self.rebalancing(shared)], dim=1).mean(dim=(2, 3))
         # One pass each, so that batch norm does not mix the two samplers' statistics.
-        first, second = (x.contiguous(memory_format=torch.channels_last) for x in images.split(3, dim=1))
+        first, second = (x.contiguous(memory_format=torch.channels_last) for x in images.split(self.in_channels, dim=1))
         # In float32, where autocast is on too: bfloat16 would round the share to two digits.
         f_c = self.conventional(self._shared(first)).mean(dim=(2, 3)).float()
         f_r = self.rebalancing(self._shared(second)).mean(dim=(2, 3)).float()

@@ -1,7 +1,13 @@
 """Classifiers: features to logits."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
+
+# What a classifier that needs them is given by ``prepare(classifier, features)`` when its stage begins: of a split the
+# backbone's features (N, D) float32, not augmented, and targets (N,) int64; None where the split is not there.
+Features = Callable[[str], tuple[Tensor, Tensor] | None]
 
 
 class Linear(nn.Linear):

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from lt_calib.model.classifier import LearnableWeightScaling
+from lt_calib.model.classifier import Features, LearnableWeightScaling
 
 
 class LWS(LearnableWeightScaling):
@@ -18,6 +18,6 @@ class LWS(LearnableWeightScaling):
         Kang et al., "Decoupling Representation and Classifier for Long-Tailed Recognition", ICLR 2020, section 4.
     """
 
-    def __init__(self, classifier: nn.Linear) -> None:
-        super().__init__(classifier)
+    def prepare(self, classifier: nn.Module, features: Features) -> None:
+        """Freeze stage 1's classifier, which has been trained by now."""
         classifier.requires_grad_(False)

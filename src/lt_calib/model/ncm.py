@@ -1,31 +1,27 @@
 """Nearest class mean (NCM)."""
 
 import logging
-from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lt_calib.model.classifier import Features
 from lt_calib.posthoc.temperature import best_temperature
 
 log = logging.getLogger(__name__)
-
-Features = Callable[[], tuple[Tensor, Tensor]]  # features (N, D) float32, targets (N,) int64
 
 
 class NearestClassMean(nn.Module):
     """Logits -|f - m_c|^2 / T with the means m_c of each class's training features; without training.
 
-    Normalised, every f is (f - m) / |f - m| first, with the mean m of all training features (``cl2n`` in the authors'
+    Normalized, every f is (f - m) / |f - m| first, with the mean m of all training features (``cl2n`` in the authors'
     code).
 
     Args:
-        classifier: Stage 1's; not used.
-        train_features: Features and targets of the training pictures, not augmented.
+        classifier: Stage 1's; only its shape is used.
         num_classes: K.
-        val_features: Likewise of the validation part, None where there is none.
-        normalise: Whether features are centred and of length 1.
+        normalize: Whether features are centred and of length 1.
         temperature: T > 0; None takes the one that minimises the NLL on the validation part, 1 where there is none.
 
     Shape:
@@ -44,38 +40,39 @@ class NearestClassMean(nn.Module):
 
     def __init__(
         self,
-        classifier: nn.Module,
+        classifier: nn.Linear,
         *,
-        train_features: Features,
         num_classes: int,
-        val_features: Features | None,
         temperature: float | None = None,
-        normalise: bool = False,
+        normalize: bool = False,
     ) -> None:
         super().__init__()
         if temperature is not None and not temperature > 0:
             raise ValueError(f"temperature {temperature} must be > 0, or null to fit it on the validation part")
-        features, targets = train_features()
-        self.normalise = normalise
-        self.register_buffer("centre", features.mean(0))
-        features = self.prepared(features)
-        sums = torch.zeros(num_classes, features.shape[1]).index_add(0, targets, features)
-        counts = torch.bincount(targets, minlength=num_classes)
+        self.asked = temperature
+        self.normalize = normalize
+        self.register_buffer("centre", torch.zeros(classifier.in_features))
+        self.register_buffer("means", torch.zeros(num_classes, classifier.in_features))
+        self.register_buffer("temperature", torch.tensor(1.0 if temperature is None else float(temperature)))
+
+    def prepare(self, classifier: nn.Module, features: Features) -> None:
+        """Take the means of the training features, and fit the temperature where it is to be fitted."""
+        inputs, targets = features("train")  # type: ignore[misc]
+        self.centre.copy_(inputs.mean(0))
+        inputs = self.prepared(inputs)
+        counts = torch.bincount(targets, minlength=len(self.means))
         if not bool((counts > 0).all()):
-            raise ValueError(f"class {int(counts.argmin())} has no training picture: take a smaller dataset.if")
-        self.register_buffer("means", sums / counts[:, None])
-        self.register_buffer("temperature", torch.tensor(1.0))
-        if temperature is None and val_features is None:
+            raise ValueError(f"class {int(counts.argmin())} has no training image: take a smaller dataset.if")
+        self.means.copy_(torch.zeros_like(self.means).index_add(0, targets, inputs) / counts[:, None])
+        val = features("val") if self.asked is None else None
+        if val is not None:
+            self.temperature.fill_(float(best_temperature(self(val[0]).double().clone(), val[1].clone())))
+        elif self.asked is None:
             log.info("Nearest class mean: its temperature is 1, since no validation part is held out to fit it on.")
-            temperature = 1.0
-        elif temperature is None:
-            features, targets = val_features()  # type: ignore[misc]
-            temperature = float(best_temperature(self(features).double().clone(), targets.clone()))
-        self.temperature.fill_(temperature)
 
     def prepared(self, features: Tensor) -> Tensor:
         """Centre features and take them to length 1, if so asked."""
-        return F.normalize(features - self.centre) if self.normalise else features
+        return F.normalize(features - self.centre) if self.normalize else features
 
     def forward(self, features: Tensor) -> Tensor:
         """Compute the logits."""

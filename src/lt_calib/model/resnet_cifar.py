@@ -32,13 +32,14 @@ class ResNetCIFAR(nn.Module):
     Kaiming-normal weights. Depth is 6 n + 2, the classifier counted.
 
     Args:
-        blocks: n >= 1, basic blocks a group.
+        blocks: n >= 1, basic blocks per group.
+        in_channels: C of the images.
 
     Attributes:
         num_features: 64.
 
     Shape:
-        (B, 3, H, W) float -> (B, 64) float.
+        (B, C, H, W) float -> (B, 64) float.
 
     Raises:
         ValueError: blocks is below 1.
@@ -49,11 +50,12 @@ class ResNetCIFAR(nn.Module):
 
     num_features = 64
 
-    def __init__(self, blocks: int) -> None:
+    def __init__(self, blocks: int, in_channels: int = 3) -> None:
         super().__init__()
         if blocks < 1:
             raise ValueError(f"blocks {blocks} must be >= 1, basic blocks a group: 5 for ResNet-32")
-        self.conv1 = nn.Conv2d(3, 16, 3, padding=1, bias=False)
+        self.in_channels = in_channels
+        self.conv1 = nn.Conv2d(in_channels, 16, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)
         self.layer1 = self._group(16, 16, blocks, stride=1)
         self.layer2 = self._group(16, 32, blocks, stride=2)
@@ -69,9 +71,10 @@ class ResNetCIFAR(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Compute the features."""
-        if images.shape[1] != 3:
+        if images.shape[1] != self.in_channels:
             raise ValueError(
-                f"pictures of {images.shape[1]} channels must have 3: pairs, by augment=bbn, need model=bbn"
+                f"images of {images.shape[1]} channels must have {self.in_channels}: "
+                "pairs, by augment=bbn, need model=bbn"
             )
         x = F.relu(self.bn1(self.conv1(images)))  # (B, 16, H, W)
         x = self.layer3(self.layer2(self.layer1(x)))  # (B, 64, H / 4, W / 4)
@@ -81,5 +84,5 @@ class ResNetCIFAR(nn.Module):
 class ResNet32(ResNetCIFAR):
     """ResNet-32: five blocks a group; 464 154 parameters with a 10-class linear classifier."""
 
-    def __init__(self) -> None:
-        super().__init__(blocks=5)
+    def __init__(self, in_channels: int = 3) -> None:
+        super().__init__(blocks=5, in_channels=in_channels)

@@ -1,16 +1,14 @@
-"""Tau-normalised classifier."""
+"""Tau-normalized classifier."""
 
 import logging
-from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from lt_calib.errors import InputError
+from lt_calib.model.classifier import Features
 
 log = logging.getLogger(__name__)
-
-Features = Callable[[], tuple[Tensor, Tensor]]  # features (N, D) float32, targets (N,) int64
 
 
 class TauNorm(nn.Module):
@@ -18,8 +16,7 @@ class TauNorm(nn.Module):
 
     Args:
         classifier: Stage 1's, linear.
-        val_features: Features and targets of the validation part, None where there is none.
-        tau: >= 0; 0 keeps the weights, 1 normalises them. None takes the tau of 0, 0.1, ..., 2 that is most accurate
+        tau: >= 0; 0 keeps the weights, 1 normalizes them. None takes the tau of 0, 0.1, ..., 2 that is most accurate
             on the validation part, 1 where there is none.
 
     Shape:
@@ -35,7 +32,7 @@ class TauNorm(nn.Module):
     tau: Tensor
     weight: Tensor
 
-    def __init__(self, classifier: nn.Linear, *, val_features: Features | None, tau: float | None = None) -> None:
+    def __init__(self, classifier: nn.Linear, *, tau: float | None = None) -> None:
         super().__init__()
         if not isinstance(classifier, nn.Linear):
             raise InputError(
@@ -43,16 +40,22 @@ class TauNorm(nn.Module):
             )
         if tau is not None and tau < 0:
             raise InputError(f"tau {tau} must be >= 0, or null to choose it on the validation part")
-        weight = classifier.weight.detach().clone()
-        if tau is None and val_features is None:
-            log.info("Tau-norm: tau is 1, since no validation part is held out to choose it on.")
-            tau = 1.0
-        elif tau is None:
-            features, targets = val_features()  # type: ignore[misc]
+        self.asked = tau
+        self.register_buffer("tau", torch.tensor(1.0 if tau is None else float(tau)))
+        self.register_buffer("weight", classifier.weight.detach().clone())
+
+    def prepare(self, classifier: nn.Module, features: Features) -> None:
+        """Rescale the trained weights, and choose tau where it is to be chosen."""
+        weight = classifier.weight.detach().cpu()  # type: ignore[union-attr, operator]
+        val = features("val") if self.asked is None else None
+        if val is not None:
+            inputs, targets = val
             taus = [i / 10 for i in range(21)]
-            tau = max(taus, key=lambda t: int(((features @ rescaled(weight, t).T).argmax(1) == targets).sum()))
-        self.register_buffer("tau", torch.tensor(tau))
-        self.register_buffer("weight", rescaled(weight, tau))
+            tau = max(taus, key=lambda t: int(((inputs @ rescaled(weight, t).T).argmax(1) == targets).sum()))
+            self.tau.fill_(tau)
+        elif self.asked is None:
+            log.info("Tau-norm: tau is 1, since no validation part is held out to choose it on.")
+        self.weight.copy_(rescaled(weight, float(self.tau)))
 
     def forward(self, features: Tensor) -> Tensor:
         """Compute the logits."""

@@ -1,1 +1,5 @@
 """Post-hoc calibrators: fitted on the held-out validation part, ``logits -> probs``."""
+
+from lt_calib.exports import of_room
+
+__getattr__, __all__ = of_room(__name__, __file__)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
-from scipy.optimize import minimize
+from scipy import optimize
 from torch import Tensor, nn
 
 MAX_STEPS = 1000
@@ -77,7 +77,7 @@ class Calibrator(nn.Module):
         return self.probs(logits.double()).float()
 
 
-def minimise(loss: Callable[[Tensor], Tensor], start: Tensor, low: float, high: float) -> Tensor:
+def minimize(loss: Callable[[Tensor], Tensor], start: Tensor, low: float, high: float) -> Tensor:
     """Find the x in [low, high]^n that minimises ``loss(x) -> ()`` by L-BFGS-B, x (n,) float64.
 
     The bounds keep a parameter finite where no finite one is best: a model that is right on all of few pictures.
@@ -89,7 +89,7 @@ def minimise(loss: Callable[[Tensor], Tensor], start: Tensor, low: float, high: 
         (gradient,) = torch.autograd.grad(value, point)
         return value.item(), gradient.numpy()
 
-    found = minimize(
+    found = optimize.minimize(
         value_and_gradient,
         start.numpy(),
         jac=True,

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lt_calib.posthoc.base import Calibrator, minimise
+from lt_calib.posthoc.base import Calibrator, minimize
 from lt_calib.posthoc.temperature import LOG_T, best_temperature
 
 
@@ -52,7 +52,7 @@ class ClassTemperature(Calibrator):
             fit = F.cross_entropy(logits * torch.exp(-x[predicted])[:, None], targets, reduction="sum")
             return (fit + self.strength / 2 * (x - common).square().sum()) / len(targets)
 
-        self.temperatures.copy_(minimise(loss, common.repeat(self.num_classes), -LOG_T, LOG_T).exp())
+        self.temperatures.copy_(minimize(loss, common.repeat(self.num_classes), -LOG_T, LOG_T).exp())
 
     def probs(self, logits: Tensor) -> Tensor:
         """Compute softmax(z / T_c)."""

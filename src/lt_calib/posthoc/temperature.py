@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lt_calib.posthoc.base import Calibrator, minimise
+from lt_calib.posthoc.base import Calibrator, minimize
 
 LOG_T = math.log(100.0)  # temperatures of 0.01 to 100
 
@@ -50,5 +50,5 @@ class Temperature(Calibrator):
 def best_temperature(logits: Tensor, targets: Tensor) -> Tensor:
     """Find the T in [0.01, 100] of least NLL, () float64."""
     start = torch.zeros(1, dtype=torch.float64)
-    found = minimise(lambda x: F.cross_entropy(logits * torch.exp(-x), targets), start, -LOG_T, LOG_T)
+    found = minimize(lambda x: F.cross_entropy(logits * torch.exp(-x), targets), start, -LOG_T, LOG_T)
     return found.exp()[0]

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lt_calib.posthoc.base import Calibrator, minimise
+from lt_calib.posthoc.base import Calibrator, minimize
 
 BOUND = 100.0
 
@@ -40,7 +40,7 @@ class Vector(Calibrator):
         """Find w and b."""
         k = self.num_classes
         start = torch.cat([torch.ones(k), torch.zeros(k)]).double()
-        found = minimise(lambda x: F.cross_entropy(logits * x[:k] + x[k:], targets), start, -BOUND, BOUND)
+        found = minimize(lambda x: F.cross_entropy(logits * x[:k] + x[k:], targets), start, -BOUND, BOUND)
         self.weight.copy_(found[:k])
         self.bias.copy_(found[k:])
 

@@ -7,7 +7,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from lt_calib.report.by_factor import Grid, by_factor, csv_of, in_groups, latex_of, markdown_of
+from lt_calib.errors import InputError
+from lt_calib.report.by_factor import Table, by_factor, csv_of, in_groups, latex_of, markdown_of
 from lt_calib.report.matrix import matrix
 from lt_calib.report.paired import method_effects, seed_noise, stage_effects
 from lt_calib.report.read import Run, read_runs, unfinished
@@ -22,7 +23,9 @@ MOST_OPEN = 10  # named on the screen; the page names all
 WHERE = {"test": "test set", "val": "held-out validation part"}
 
 
-def write(folder: Path, runs: list[Run], rows: list[Row], grids: list[Grid], open_jobs: list[Path], split: str) -> None:
+def write(
+    folder: Path, runs: list[Run], rows: list[Row], tables: list[Table], open_jobs: list[Path], split: str
+) -> None:
     """Write report.md, .csv, .tex and .html, report_by_factor.csv and the figures into ``folder``."""
     from lt_calib.report.figures import draw_comparisons
     from lt_calib.report.page import page
@@ -38,11 +41,11 @@ def write(folder: Path, runs: list[Run], rows: list[Row], grids: list[Grid], ope
     if len(shown) > MOST_RUNS:
         print(f"the page shows the own figures of the first {MOST_RUNS} of {len(shown)} runs; its tables have all")
     texts = {
-        "report.md": "\n\n".join([f"On the {WHERE[split]}:", *map(markdown_of, grids), markdown(rows)]) + "\n",
+        "report.md": "\n\n".join([f"On the {WHERE[split]}:", *map(markdown_of, tables), markdown(rows)]) + "\n",
         "report.csv": comma_separated(rows),
-        "report_by_factor.csv": csv_of(grids),
-        "report.tex": "\n\n".join(map(latex_of, [*grids, in_groups(rows)])) + "\n",
-        "report.html": page(rows, grids, figures, open_jobs, split),
+        "report_by_factor.csv": csv_of(tables),
+        "report.tex": "\n\n".join(map(latex_of, [*tables, in_groups(rows)])) + "\n",
+        "report.html": page(rows, tables, figures, open_jobs, split),
     }
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
@@ -59,7 +62,6 @@ def main() -> None:
     parser.add_argument("--point", type=int, metavar="K", help="draw point K of one run's grid in full")
     args = parser.parse_args()
     if args.point is not None:
-        from lt_calib.errors import InputError
         from lt_calib.report.point import draw_point
 
         if len(args.folders) != 1:
@@ -69,7 +71,10 @@ def main() -> None:
         except (InputError, FileNotFoundError) as error:
             sys.exit(str(error))
         return
-    runs = read_runs(args.folders)
+    try:
+        runs = read_runs(args.folders)
+    except InputError as error:
+        sys.exit(str(error))
     open_jobs = unfinished(args.folders)
     rows = summarise(runs, args.split)
     for path in open_jobs[:MOST_OPEN]:
@@ -78,20 +83,20 @@ def main() -> None:
         print(f"not finished: {len(open_jobs) - MOST_OPEN} more")
     if not rows:
         sys.exit(f"no finished run with a {args.split} part was found")
-    grids = by_factor(rows) + stage_effects(rows) + seed_noise(rows)
+    tables = by_factor(rows) + stage_effects(rows) + seed_noise(rows)
     if args.reference:
         effects = method_effects(rows, args.reference)
         if not effects:
             names = ", ".join(sorted({row.group.method for row in rows}))
             sys.exit(f"--reference {args.reference}: no other method ran beside it; there are: {names}")
-        grids += effects
+        tables += effects
     if args.split == "test":
-        grids += reproduced(rows) + best_against_all(rows) + matrix(rows)
-    grids += surfaces(runs, args.split)
-    print("\n\n".join([f"On the {WHERE[args.split]}:", markdown(rows), *map(markdown_of, grids)]))
+        tables += reproduced(rows) + best_against_all(rows) + matrix(rows)
+    tables += surfaces(runs, args.split)
+    print("\n\n".join([f"On the {WHERE[args.split]}:", markdown(rows), *map(markdown_of, tables)]))
     if args.out:
         try:
-            write(args.out, runs, rows, grids, open_jobs, args.split)
+            write(args.out, runs, rows, tables, open_jobs, args.split)
         except OSError as error:
             sys.exit(f"{args.out} cannot be written to: {error}")
 

@@ -12,7 +12,7 @@ from lt_calib.report.table import COLUMNS, data_of, differences, show
 
 
 @dataclass
-class Grid:
+class Table:
     """One table: percent, accuracy / ECE a cell; under a line of ours the published one and the difference."""
 
     title: str
@@ -20,7 +20,7 @@ class Grid:
     lines: list[list[str]]
 
 
-def by_factor(rows: Sequence[Row]) -> list[Grid]:
+def by_factor(rows: Sequence[Row]) -> list[Table]:
     """Arrange rows by imbalance factor; one table for each data set, validation part, backbone and length of stage 1.
 
     Of several results in one cell, from other settings, all are shown.
@@ -28,7 +28,7 @@ def by_factor(rows: Sequence[Row]) -> list[Grid]:
     settings: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
     for row in rows:
         settings[data_of(row.group), row.group.backbone, row.group.epochs.split(" ")[0]].append(row)
-    grids = []
+    tables = []
     for (data, backbone, epochs), mine in settings.items():
         factors = sorted({r.group.imbalance_factor for r in mine}, reverse=True)
         methods: dict[tuple[str, str, str], dict[float, list[Row]]] = defaultdict(lambda: defaultdict(list))
@@ -46,8 +46,8 @@ def by_factor(rows: Sequence[Row]) -> list[Grid]:
                     lines.append([*about, "difference", *apart])
         title = f"{data}, {backbone}, {epochs} epochs of stage 1, on {hardware_of(mine)}"
         title += ": accuracy / ECE (runs); empty: not run"
-        grids.append(Grid(title, ["method", "epochs", "stage", "", *(f"IF {f:g}" for f in factors)], lines))
-    return grids
+        tables.append(Table(title, ["method", "epochs", "stage", "", *(f"IF {f:g}" for f in factors)], lines))
+    return tables
 
 
 def hardware_of(rows: Sequence[Row]) -> str:
@@ -56,19 +56,19 @@ def hardware_of(rows: Sequence[Row]) -> str:
     return ", ".join(sorted(on))
 
 
-def in_groups(rows: Sequence[Row]) -> Grid:
+def in_groups(rows: Sequence[Row]) -> Table:
     """List the rows with every metric, head, medium and tail among them."""
     head = ["data", "IF", "method", "epochs", "network", "stage", *METRICS.values()]
-    return Grid("every metric", head, [[COLUMNS[name](row) for name in head] for row in rows])
+    return Table("every metric", head, [[COLUMNS[name](row) for name in head] for row in rows])
 
 
-def markdown_of(grid: Grid) -> str:
+def markdown_of(grid: Table) -> str:
     """Format as Markdown under its title."""
     table = [grid.head, ["---"] * len(grid.head), *grid.lines]
     return "\n".join([f"**{grid.title}**", "", *(f"| {' | '.join(line)} |" for line in table)])
 
 
-def latex_of(grid: Grid) -> str:
+def latex_of(grid: Table) -> str:
     """Format as LaTeX for booktabs, the title a comment."""
     wrong = {"_": r"\_", "±": r"$\pm$", "%": r"\%", "&": r"\&"}
 
@@ -81,11 +81,11 @@ def latex_of(grid: Grid) -> str:
     return "\n".join([*start, *lines[1:], r"\bottomrule", r"\end{tabular}"])
 
 
-def csv_of(grids: Sequence[Grid]) -> str:
+def csv_of(tables: Sequence[Table]) -> str:
     """Format all of them as CSV, each under its title."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    for grid in grids:
+    for grid in tables:
         writer.writerows([[grid.title], grid.head, *grid.lines])
     return text.getvalue()
 

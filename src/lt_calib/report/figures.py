@@ -13,10 +13,10 @@ from lt_calib.figure.reliability import reliability_curves
 from lt_calib.figure.risk_coverage import risk_coverage_curves
 from lt_calib.figure.style import save
 from lt_calib.figure.true_class import true_class_histograms
+from lt_calib.job.results import read_predictions
 from lt_calib.report.read import predictions_file
 from lt_calib.report.rows import Row
 from lt_calib.report.table import data_of
-from lt_calib.results import read_predictions
 
 MOST = 8  # models in one figure: as many as there are colours
 

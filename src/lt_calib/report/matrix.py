@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from lt_calib.campaign.jobs import jobs_of
-from lt_calib.report.by_factor import Grid, hardware_of, numbers
+from lt_calib.report.by_factor import Table, hardware_of, numbers
 from lt_calib.report.published import PUBLISHED_AS, published, published_rows
 from lt_calib.report.rows import Row
 from lt_calib.report.table import show
@@ -12,7 +12,7 @@ from lt_calib.report.table import show
 CAMPAIGNS = ("published", "published_balanced", "best")
 
 
-def matrix(rows: Sequence[Row]) -> list[Grid]:
+def matrix(rows: Sequence[Row]) -> list[Table]:
     """Lay out the campaigns of the published tables by data set; nothing where the rows are of none of their data sets.
 
     Only runs of the published network and schedule under the package's own recipe fill a cell. A method's stages are
@@ -28,10 +28,10 @@ def matrix(rows: Sequence[Row]) -> list[Grid]:
     if not any(row.group.dataset in datasets for row in rows):
         return []
     found: dict[tuple[str, str, int, float], list[Row]] = defaultdict(list)
-    for row in (r for r in rows if r.group.full and r.recipe == "representation" and not r.group.variant):
+    for row in (r for r in rows if r.full and r.recipe == "representation" and not r.group.variant):
         g = row.group
         found[g.dataset, g.method, g.val_per_class, g.imbalance_factor].append(row)
-    grids = []
+    tables = []
     for dataset in datasets:
         mine = [job for job in jobs if job["dataset"] == dataset]
         here = [key for key in published_rows() if key[1] == dataset]
@@ -59,8 +59,8 @@ def matrix(rows: Sequence[Row]) -> list[Grid]:
         there = hardware_of([row for key, some in found.items() if key[0] == dataset for row in some])
         on = f", on {there}" if there else ""
         title = f"{dataset}, the published network and schedule, one recipe{on}: accuracy / ECE (runs); empty: not run"
-        grids.append(Grid(title, ["method", "held out", "stage", "", *(f"IF {f:g}" for f in factors)], lines))
-    return grids
+        tables.append(Table(title, ["method", "held out", "stage", "", *(f"IF {f:g}" for f in factors)], lines))
+    return tables
 
 
 def _ours(rows: Sequence[Row], stage: str, scaled: bool) -> str:

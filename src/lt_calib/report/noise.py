@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import torch
 from scipy.stats import t
 
-from lt_calib.metric.bootstrap import picture_scores, resampled_means
-from lt_calib.metric.compare import LEVEL
+from lt_calib.job.results import read_predictions
+from lt_calib.measure.bootstrap import picture_scores, resampled_means
 from lt_calib.report.read import Run, predictions_file
-from lt_calib.results import read_predictions
 
+LEVEL = 0.05
 TESTED = {"acc": True, "nll": False}  # whether higher is better; the ECE has no paired test: it is never in bold
 
 

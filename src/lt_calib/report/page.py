@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
-from lt_calib.report.by_factor import Grid
+from lt_calib.report.by_factor import Table
 from lt_calib.report.rows import Row
 from lt_calib.report.table import COLUMNS, METRIC_OF, columns_of
 
@@ -42,13 +42,13 @@ for (const table of document.querySelectorAll("table")) {
 
 
 def page(
-    rows: Sequence[Row], grids: Sequence[Grid], figures: Mapping[str, Path], unfinished: Sequence[Path], split: str
+    rows: Sequence[Row], tables: Sequence[Table], figures: Mapping[str, Path], unfinished: Sequence[Path], split: str
 ) -> str:
     """Write the page.
 
     Args:
         rows: Of the table.
-        grids: The same by imbalance factor.
+        tables: The same by imbalance factor.
         figures: Caption -> path of a PNG.
         unfinished: Folders without results.
         split: What the numbers were measured on.
@@ -62,10 +62,10 @@ def page(
             text = f"<b>{text}</b>" if METRIC_OF.get(name) in row.bold else text
             cells.append(f'<td class="number">{text}</td>' if name in METRIC_OF else f"<td>{text}</td>")
         body.append("".join(cells))
-    tables = _table(columns, body)
-    for grid in grids:
+    html = _table(columns, body)
+    for grid in tables:
         lines = ["".join(f"<td>{escape(text)}</td>" for text in line) for line in grid.lines]
-        tables += f"<h2>{escape(grid.title)}</h2>{_table(grid.head, lines)}"
+        html += f"<h2>{escape(grid.title)}</h2>{_table(grid.head, lines)}"
     pictures = "".join(
         f'<figure><img alt="{escape(caption)}" src="data:image/png;base64,'
         f'{base64.b64encode(path.read_bytes()).decode()}"><figcaption>{escape(caption)}</figcaption></figure>'
@@ -85,7 +85,7 @@ ranked.
 Bold: best of its data, backbone, schedule, stage and precision, and better than every other beyond noise (paired by
 seed and by picture, p &lt; 0.05 each; of one seed, or without predictions.npz beside, nothing is bold).
 A click on a column's head sorts.</p>
-{tables}
+{html}
 {f"<h2>Not finished</h2><ul>{open_jobs}</ul>" if unfinished else ""}
 {f"<h2>Figures</h2>{pictures}" if figures else ""}
 <script>{SCRIPT}</script>

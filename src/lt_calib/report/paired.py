@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from lt_calib.report.by_factor import Grid
+from lt_calib.report.by_factor import Table
 from lt_calib.report.rows import Group, Row
 from lt_calib.report.table import data_of
 
@@ -15,7 +15,7 @@ SHOWN = {"acc": "accuracy", "ece": "ECE", "nll": "NLL", "acc_tail": "tail"}
 ABOUT = ("data", "IF", "backbone", "epochs")
 
 
-def stage_effects(rows: Sequence[Row]) -> list[Grid]:
+def stage_effects(rows: Sequence[Row]) -> list[Table]:
     """Subtract stage 1 from stage 2 of the same run, and calibrated from calibrated: mean ± sd (runs)."""
     by = {(row.group, row.stage): row for row in rows}
     lines = []
@@ -25,10 +25,10 @@ def stage_effects(rows: Sequence[Row]) -> list[Grid]:
             cells = [changes(before.values[m], row.values[m], m) for m in SHOWN]
             lines.append([*_about(row), group.label, f"{stage} - {before.stage}", *cells])
     title = "stage 2 minus stage 1, by run: points (NLL: nats), mean ± sd (runs)"
-    return [Grid(title, [*ABOUT, "method", "stages", *SHOWN.values()], lines)] if lines else []
+    return [Table(title, [*ABOUT, "method", "stages", *SHOWN.values()], lines)] if lines else []
 
 
-def method_effects(rows: Sequence[Row], reference: str) -> list[Grid]:
+def method_effects(rows: Sequence[Row], reference: str) -> list[Table]:
     """Subtract a method from every other, last stage from last stage, seed by seed: mean ± sd (common seeds).
 
     Both are of the same data and split, backbone, length of stage 1 and precision; what has no partner is said.
@@ -59,7 +59,7 @@ def method_effects(rows: Sequence[Row], reference: str) -> list[Grid]:
                 of = f" (minus settings {base.group.settings})" if len(bases) > 1 else ""
                 lines.append([*_about(row), row.group.label + of, row.stage, " / ".join(where), *_by_seed(base, row)])
     title = f"last stage minus the last of {reference}, by seed: points (NLL: nats), mean ± sd (common seeds)"
-    return [Grid(title, [*ABOUT, "method", "stage", "hardware", *SHOWN.values()], lines)] if lines else []
+    return [Table(title, [*ABOUT, "method", "stage", "hardware", *SHOWN.values()], lines)] if lines else []
 
 
 def _by_seed(base: Row, row: Row) -> list[str]:
@@ -124,7 +124,7 @@ def noise_key(row: Row) -> tuple[Any, ...]:
     return data_of(g), f"{g.imbalance_factor:g}", g.backbone, g.epochs.split(" ")[0], row.stage
 
 
-def seed_noise(rows: Sequence[Row]) -> list[Grid]:
+def seed_noise(rows: Sequence[Row]) -> list[Table]:
     """List the standard deviation between seeds, pooled over the methods of a setting, with its degrees of freedom."""
     lines = []
     for key, found in pooled(rows).items():
@@ -135,7 +135,7 @@ def seed_noise(rows: Sequence[Row]) -> list[Grid]:
             cells.append(f"{text} ({freedom})" if freedom else "-")
         lines.append([*key, *cells])
     title = "standard deviation between seeds, pooled over methods: points (NLL: nats), degrees of freedom in brackets"
-    return [Grid(title, [*ABOUT, "stage", *SHOWN.values()], lines)] if lines else []
+    return [Table(title, [*ABOUT, "stage", *SHOWN.values()], lines)] if lines else []
 
 
 def _about(row: Row) -> list[str]:

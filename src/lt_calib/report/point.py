@@ -2,6 +2,7 @@
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,9 +10,9 @@ from omegaconf import OmegaConf
 
 from lt_calib.errors import InputError
 from lt_calib.figure.of_run import draw_figures
-from lt_calib.grid import at_point, read_grid
-from lt_calib.results import read_results
-from lt_calib.screen import print_table
+from lt_calib.job.grid import read_grid
+from lt_calib.job.results import read_results
+from lt_calib.job.screen import print_table
 
 
 def draw_point(folder: Path, point: int) -> list[Path]:
@@ -40,8 +41,9 @@ def draw_point(folder: Path, point: int) -> list[Path]:
         stage2 = torch.from_numpy(arrays["point_logits"][point]).float()
     with (folder / "history.csv").open(newline="") as stream:
         history = [{k: float(v) if v else None for k, v in row.items()} for row in csv.DictReader(stream)]
-    cfg = at_point(OmegaConf.load(folder / "config.yaml"), found["settings"])  # type: ignore[arg-type]
+    settings: Any = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
+    loss = settings["stage2"]["loss"] | found["settings"]
     predictions = {"stage1": {"test": (stage1, targets)}, "stage2": {"test": (stage2, targets)}}
     print_table(results)
     print(f"point {point}: {', '.join(f'{k}={v}' for k, v in found['settings'].items())}")
-    return draw_figures(folder / f"figures_point_{point}", results, predictions, history, cfg.stage2.loss)
+    return draw_figures(folder / f"figures_point_{point}", results, predictions, history, loss)

@@ -1,20 +1,21 @@
 """The published numbers to stand beside."""
 
 import csv
+import json
+import re
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
-from hydra import compose, initialize_config_dir
-
-from lt_calib.config import conf_dir, register
+from lt_calib.settings.check import make
+from lt_calib.settings.schema import composed, conf_dir, plain
 
 # Experiments that carry what made a published row of another name: its stage 2 was LAS on class-balanced batches.
 PUBLISHED_AS = {
     f"{augment}_las_class_balanced": f"{augment}_awabs" for augment in ("cutout", "cutmix", "cut_thumbnail")
 }
-
-BATCH_SIZES = {"lade": 256}  # of the recipes of conf/stage1 whose authors take another than 128
 
 
 class Published(NamedTuple):
@@ -56,13 +57,22 @@ def published(method: str, dataset: str, imbalance_factor: float, stage: str) ->
 
 @cache
 def recipes() -> dict[str, str]:
-    """Name the recipes of conf/stage1: what results.json calls ``"recipe"`` -> the file's name."""
-    from lt_calib.results import recipe_of
+    """Name the recipes of conf/stage1: what results.json calls ``"recipe"``, as JSON -> the file's name.
 
-    register()
+    The size of the batch is 128, or what the head of the file says.
+    """
+    from lt_calib.job.record import recipe_of
+
     found = {}
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        for path in sorted((conf_dir() / "stage1").glob("*.yaml")):
-            batch = f"dataset.batch_size={BATCH_SIZES.get(path.stem, 128)}"
-            found[recipe_of(compose("config", [f"stage1={path.stem}", batch]))] = path.stem
+    for path in sorted((conf_dir() / "stage1").glob("*.yaml")):
+        cfg = composed(f"stage1={path.stem}", "dataset=cifar10_lt")
+        parts = {part: make(cfg, f"stage1.{part}") for part in ("optimizer", "schedule")}
+        said = re.search(r"dataset\.batch_size=(\d+)", path.read_text())
+        recipe = recipe_of(SimpleNamespace(**{**plain(cfg.stage1), **parts}), int(said[1]) if said else 128)
+        found[json.dumps(recipe, sort_keys=True)] = path.stem
     return found
+
+
+def recipe_name(recipe: Mapping[str, Any] | None) -> str | None:
+    """Say which of conf/stage1 a stage 1 was optimized by; None: by none of them, or it was not kept."""
+    return recipes().get(json.dumps(recipe, sort_keys=True)) if recipe else None

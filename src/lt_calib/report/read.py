@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lt_calib.config import RESULTS_SCHEMA
+from lt_calib.errors import InputError
+from lt_calib.job.record import RESULTS_SCHEMA
 
 Run = dict[str, Any]  # the content of results.json, and "folder" where it lies
 
@@ -15,12 +16,12 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
     """Read every file ``*.json`` with a run's results below the folders, once each.
 
     Raises:
-        SystemExit: a folder that is not there.
+        InputError: a folder that is not there.
     """
     paths: dict[Path, None] = {}
     for folder in folders:
         if not folder.exists():
-            sys.exit(f"{folder} is not there; name folders with finished runs, outputs/ say")
+            raise InputError(f"{folder} is not there; name folders with finished runs, outputs/ say")
         paths |= dict.fromkeys(p.resolve() for p in sorted(folder.rglob("*.json")))
     runs = []
     for path in paths:
@@ -33,7 +34,8 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
             continue  # no run's results
         if content.get("schema") != RESULTS_SCHEMA:
             schema = content.get("schema")
-            said = f"has schema {schema} and not {RESULTS_SCHEMA}: run its job again"
+            cure = "python -m lt_calib.convert FOLDER writes it anew" if schema == 1 else "run its job again"
+            said = f"has schema {schema} and not {RESULTS_SCHEMA}: {cure}"
             print(f"not counted: {path} {said}", file=sys.stderr)
             continue
         runs.append(content | {"folder": path.parent, "file": path.name})

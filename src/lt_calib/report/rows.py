@@ -3,13 +3,14 @@
 import statistics
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from lt_calib.report.noise import TESTED, beyond_noise
-from lt_calib.report.published import Published, published, recipes
+from lt_calib.report.published import Published, published, recipe_name
 from lt_calib.report.read import Run
+from lt_calib.settings.table import matters_for
 
 METRICS = {
     "acc": "accuracy",
@@ -32,27 +33,22 @@ class Group(NamedTuple):
     val_per_class: int
     method: str
     epochs: str
-    network: str
+    backbone: str  # which compared methods must share; a classifier may be what a method is
+    classifier: str
     precision: str
     settings: str
     variant: str = ""  # what of it is not its experiment's own
 
     @property
-    def backbone(self) -> str:
-        """The part of the network that compared methods must share; a classifier may be what a method is."""
-        return self.network.split(" + ")[0]
+    def network(self) -> str:
+        """Backbone and classifier."""
+        return f"{self.backbone} + {self.classifier}" if self.classifier else self.backbone
 
     @property
     def label(self) -> str:
         """The method, with its classifier where that is not the linear one, and what was changed of it."""
-        classifier = self.network.partition(" + ")[2]
-        more = [classifier] if classifier not in ("", "Linear") else []
+        more = [self.classifier] if self.classifier not in ("", "Linear") else []
         return ", ".join([self.method, *more, *([self.variant] if self.variant else [])])
-
-    @property
-    def full(self) -> bool:
-        """Whether network and schedule are the published ones."""
-        return self.epochs in PUBLISHED_EPOCHS and self.backbone.split("(")[0] in PUBLISHED_NETWORKS
 
 
 @dataclass
@@ -68,8 +64,15 @@ class Row:
 
     @property
     def recipe(self) -> str | None:
-        """Which of conf/stage1 stage 1 was optimised by; None: by none of them, or before results.json said so."""
-        return recipes().get(self.runs[0].get("recipe", ""))
+        """Which of conf/stage1 stage 1 was optimized by; None: by none of them, or it was not kept."""
+        return recipe_name(self.runs[0].get("recipe"))
+
+    @property
+    def full(self) -> bool:
+        """Whether network and schedule are the published ones."""
+        backbone = self.runs[0].get("network", {}).get("backbone", {})
+        plain = backbone.get("name") in PUBLISHED_NETWORKS and backbone.keys() <= {"name", "max_epochs"}
+        return self.group.epochs in PUBLISHED_EPOCHS and plain
 
     @property
     def as_published(self) -> bool:
@@ -77,8 +80,8 @@ class Row:
 
         Then a published number may be held against it; whether that was made by the same recipe is seldom known.
         """
-        others = [one for one in self.group.variant.split(", ") if one and not one.startswith(RECIPE)]
-        return self.group.full and not self.group.val_per_class and self.recipe is not None and not others
+        others = [key for key in changed_of(self.runs[0]) if "recipe" not in matters_for(key)]
+        return self.full and not self.group.val_per_class and self.recipe is not None and not others
 
     @property
     def hardware(self) -> str:
@@ -99,7 +102,7 @@ class Row:
     @property
     def setting(self) -> tuple[Any, ...]:
         """What rows must share to be compared: all but the method and its own settings."""
-        group = self.group._replace(method="", settings="", variant="", network=self.group.backbone)
+        group = self.group._replace(method="", settings="", variant="", classifier="")
         return *group, self.split_seed, self.stage
 
 
@@ -116,10 +119,10 @@ def gather(runs: Sequence[Run], split: str = "test") -> dict[Group, list[Run]]:
     for run in (r for r in runs if split in r["stage1"]):
         data, two, where = run["dataset"], run["stage2"], run["environment"]
         epochs = f"{run['stage1']['epochs']}" + (f" + {two['epochs']}" if two else "")
-        network = " + ".join(run["network"].values()) if "network" in run else "-"
+        backbone, classifier = (_shown(run.get("network", {}).get(part)) for part in ("backbone", "classifier"))
         group = Group(
-            data["name"], data["imbalance_factor"], data.get("val_per_class", 0), run["name"], epochs, network,
-            where["precision"], run.get("settings", ""), variant_of(run),
+            data["name"], data["imbalance_factor"], data.get("val_per_class", 0), run["name"], epochs, backbone or "-",
+            classifier, where["precision"], run.get("settings", ""), variant_of(run),
         )  # fmt: skip
         kept = groups[group].setdefault(run["seed"], run | {"calibrations": {}})
         if _numbers(kept) != _numbers(run):
@@ -134,22 +137,24 @@ def gather(runs: Sequence[Run], split: str = "test") -> dict[Group, list[Run]]:
     return {group: [by_seed[seed] for seed in sorted(by_seed)] for group, by_seed in sorted(groups.items())}
 
 
-RECIPE = (
-    "stage1.lr=",
-    "stage1.momentum=",
-    "stage1.nesterov=",
-    "stage1.weight_decay=",
-    "stage1.schedule.",
-    "dataset.batch_size=",
-)
+def _shown(part: Mapping[str, Any] | None) -> str:
+    if not part:
+        return ""
+    settings = ", ".join(f"{k}={v}" for k, v in part.items() if k != "name")
+    return part["name"] + (f"({settings})" if settings else "")
+
+
+def changed_of(run: Run) -> dict[str, Any]:
+    """Return what of a run is not its experiment's own; nothing where it has a name of its own."""
+    return run.get("changed", {}) if run["name"] == run.get("experiment", run["name"]) else {}
 
 
 def variant_of(run: Run) -> str:
-    """Say what of a run is not its experiment's own; nothing where it has a name of its own.
+    """Say what of a run is not its experiment's own, in one line.
 
     A part of another kind is named by its class, ``stage2.loss=Poly1``, without its settings.
     """
-    changed = run.get("changed", {}) if run["name"] == run.get("experiment", run["name"]) else {}
+    changed = changed_of(run)
     parts = {k.removesuffix("._target_"): str(v).rsplit(".", 1)[-1] for k, v in changed.items() if "_target_" in k}
     rest = {k: v for k, v in changed.items() if not k.startswith(tuple(f"{part}." for part in parts))}
     return ", ".join("grid" if k == "grid" else f"{k}={v}" for k, v in sorted({**parts, **rest}.items()))

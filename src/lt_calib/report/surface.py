@@ -4,13 +4,13 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from lt_calib.report.by_factor import Grid
+from lt_calib.report.by_factor import Table
 from lt_calib.report.read import Run, grid_of
 from lt_calib.report.rows import Group, gather
 from lt_calib.report.table import data_of, show
 
 
-def surfaces(runs: Sequence[Run], split: str = "test") -> list[Grid]:
+def surfaces(runs: Sequence[Run], split: str = "test") -> list[Table]:
     """Gather the points of the runs with a grid, over their seeds.
 
     One table for each method, data set, validation part, network, length and hardware. Where the validation part chose
@@ -34,7 +34,7 @@ def surfaces(runs: Sequence[Run], split: str = "test") -> list[Grid]:
     return [_surface(group, axes, mine, split) for (group, axes), mine in tables.items()]
 
 
-def _surface(group: Group, axes: tuple[str, ...], mine: Sequence[tuple[Run, dict[str, Any]]], split: str) -> Grid:
+def _surface(group: Group, axes: tuple[str, ...], mine: Sequence[tuple[Run, dict[str, Any]]], split: str) -> Table:
     cells: dict[tuple[str, ...], dict[float, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
     numbers: dict[tuple[tuple[str, ...], float], set[int]] = defaultdict(set)
     chosen: Counter[tuple[tuple[str, ...], float]] = Counter()
@@ -67,4 +67,4 @@ def _surface(group: Group, axes: tuple[str, ...], mine: Sequence[tuple[Run, dict
     about = f"{group.method}, {data_of(group)}, {group.network}, {group.epochs} epochs"
     title = f"{about}: point: accuracy / ECE / NLL on the {part} (runs)"
     lines = [[*settings, *(cell(settings, factor) for factor in factors)] for settings in sorted(cells)]
-    return Grid(title, [*axes, *(f"IF {factor:g}" for factor in factors)], lines)
+    return Table(title, [*axes, *(f"IF {factor:g}" for factor in factors)], lines)

@@ -97,7 +97,8 @@ def comma_separated(rows: Sequence[Row]) -> str:
     text = io.StringIO()
     metrics = list(rows[0].values) if rows else []
     writer = csv.writer(text, lineterminator="\n")
-    head = [*Group._fields[:-2], "variant", "hardware", "stage", "n"]
+    about = ("dataset", "imbalance_factor", "val_per_class", "method", "epochs", "network", "precision", "variant")
+    head = [*about, "hardware", "stage", "n"]
     theirs = ["published_source", "published_acc_percent", "published_ece_percent"]  # the first; the others: report.md
     writer.writerow([*head, *(f"{m}{part}" for m in metrics for part in ("", "_sd")), *theirs])
     for row in rows:
@@ -108,5 +109,7 @@ def comma_separated(rows: Sequence[Row]) -> str:
             numbers.append(statistics.mean(values) if whole else "")
             numbers.append(statistics.stdev(values) if whole and len(values) > 1 else "")
         known = row.published[0][:3] if row.published else ("", "", "")
-        writer.writerow([*row.group[:-2], row.group.variant, row.hardware, row.stage, len(row.runs), *numbers, *known])
+        writer.writerow(
+            [*(getattr(row.group, name) for name in about), row.hardware, row.stage, len(row.runs), *numbers, *known]
+        )
     return text.getvalue()

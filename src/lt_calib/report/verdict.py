@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from scipy.stats import t
 
-from lt_calib.report.by_factor import Grid
+from lt_calib.report.by_factor import Table
 from lt_calib.report.paired import noise_key, pooled
 from lt_calib.report.published import PUBLISHED_AS, published_rows
 from lt_calib.report.rows import Row, mean
@@ -15,7 +15,7 @@ from lt_calib.report.table import data_of, show
 COMPARED = {"acc": "accuracy", "ece": "ECE", "acc_head": "head", "acc_medium": "medium", "acc_tail": "tail"}
 
 
-def reproduced(rows: Sequence[Row]) -> list[Grid]:
+def reproduced(rows: Sequence[Row]) -> list[Table]:
     """Hold every published number against our runs of its network, schedule and training pictures.
 
     A number is within two standard deviations where |ours - published| <= 2 s, with s that of our seeds. Of three seeds
@@ -43,7 +43,7 @@ def reproduced(rows: Sequence[Row]) -> list[Grid]:
                 ])  # fmt: skip
     head = ["data", "IF", "method", "recipe", "stage", "metric", "published", "source", "ours (runs)", "hardware"]
     title = "published numbers beside ours, percent; within two standard deviations, and within what seeds explain"
-    return [Grid(title, [*head, "difference", "2 sd", "95 %", "note"], lines)] if lines else []
+    return [Table(title, [*head, "difference", "2 sd", "95 %", "note"], lines)] if lines else []
 
 
 def apart_by_chance(sd: float, freedom: int, n: int) -> float:
@@ -63,7 +63,7 @@ def _within(apart: float, bound: float) -> str:
     return "open" if math.isnan(bound) else "within" if abs(apart) <= bound else "outside"
 
 
-def best_against_all(rows: Sequence[Row], method: str = "best") -> list[Grid]:
+def best_against_all(rows: Sequence[Row], method: str = "best") -> list[Table]:
     """Hold ``best`` against every published result of its data and factor.
 
     It is above one where its mean accuracy is higher and its mean ECE not above the larger of the published ECE and the
@@ -71,7 +71,7 @@ def best_against_all(rows: Sequence[Row], method: str = "best") -> list[Grid]:
     higher by more than seeds explain (:func:`apart_by_chance`) is said beside it.
     """
     lines, noise = [], pooled(rows)
-    mine = [r for r in rows if r.group.method == method and r.group.full and not r.group.variant]
+    mine = [r for r in rows if r.group.method == method and r.full and not r.group.variant]
     for row in (r for r in mine if r.stage[0] == max(o.stage[0] for o in mine if o.group == r.group)):
         acc, ece, quantile = (row.values[m] for m in ("acc", "ece", "ece_floor_q95"))
         if None in acc + ece:
@@ -94,7 +94,7 @@ def best_against_all(rows: Sequence[Row], method: str = "best") -> list[Grid]:
                 ])  # fmt: skip
     head = ["data", "IF", "best's stage", "published", "source", "accuracy", "ours (runs)", "ECE allowed", "ours"]
     return (
-        [Grid(f"{method} against every published result, percent", [*head, "verdict", "apart beyond seeds"], lines)]
+        [Table(f"{method} against every published result, percent", [*head, "verdict", "apart beyond seeds"], lines)]
         if lines
         else []
     )

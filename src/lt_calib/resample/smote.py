@@ -6,35 +6,35 @@ from torch import Tensor
 from lt_calib.resample.balance import Rows, imblearn, on_rows
 
 
-def smote(images: Tensor, targets: Tensor, seed: int, neighbours: int = 5) -> tuple[Tensor, Tensor]:
+def smote(images: Tensor, targets: Tensor, seed: int, neighbors: int = 5) -> tuple[Tensor, Tensor]:
     """Fill every class up to n_max with points between a picture and one of its k nearest of the class.
 
-    k = min(neighbours, n_c - 1); a class of one picture is copied, since it has no neighbour.
+    k = min(neighbors, n_c - 1); a class of one picture is copied, since it has no neighbour.
 
     Args:
         images: (N, ...) uint8 or float32.
         targets: (N,) int64.
         seed: >= 0.
-        neighbours: >= 1.
+        neighbors: >= 1.
 
     Shape:
         Returns (M, ...) of the pictures' dtype and (M,) int64.
 
     Raises:
-        ValueError: neighbours is below 1.
+        ValueError: neighbors is below 1.
 
     Reference:
         Chawla et al., "SMOTE: Synthetic Minority Over-sampling Technique", JAIR 2002, section 4.2.
     """
-    if neighbours < 1:
-        raise ValueError(f"neighbours {neighbours} must be >= 1")
+    if neighbors < 1:
+        raise ValueError(f"neighbors {neighbors} must be >= 1")
 
     def resample(rows: Rows, labels: Rows) -> tuple[Rows, Rows]:
         counts = np.bincount(labels)
         n_max = counts.max()
         new_rows, new_labels = [rows], [labels]
         for c in np.flatnonzero((counts > 0) & (counts < n_max)):
-            k = min(neighbours, counts[c] - 1)
+            k = min(neighbors, counts[c] - 1)
             if k == 0:
                 new_rows.append(np.repeat(rows[labels == c], n_max - 1, axis=0))
             else:

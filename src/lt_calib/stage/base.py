@@ -1,37 +1,46 @@
-"""What both stages share: the forward pass, the evaluation step, the optimiser, the call of ``set_epoch``."""
+"""What both stages share: the forward pass, the evaluation step, the optimizer, the call of ``set_epoch``."""
 
+import inspect
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from lightning import LightningModule
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
-from lt_calib.metric.predictions import Predictions
-from lt_calib.stage.finite import all_finite
-from lt_calib.stage.whole_batch import whole_batch
+from lt_calib.measure.predictions import Predictions
+from lt_calib.seed import global_seed
+from lt_calib.training.finite import all_finite
+from lt_calib.training.whole_batch import whole_batch
+
+Schedule = Callable[[int, int], float]
+SGD = partial(torch.optim.SGD, momentum=0.9)
 
 
 class StageModule(LightningModule):
-    """One stage: a backbone, a classifier, a loss, SGD with a schedule an epoch.
+    """One stage: a backbone, a classifier, a loss, an optimizer with a schedule.
 
-    The classifier and the loss run in float32 whatever the trainer's precision. After an evaluation,
-    :attr:`predicted` holds its logits (N, K) float32 and targets (N,) int64.
+    The classifier and the loss run in float32 whatever the trainer's precision. What the network itself draws (dropout,
+    stochastic depth) is drawn anew from (seed, stage, epoch, rank) at every epoch's start, so that a resumed stage
+    draws the same. While it trains, :attr:`predicted` holds the validation part's logits (N, K) float32 and targets.
 
     Args:
-        backbone: (B, 3, H, W) -> (B, num_features).
+        backbone: (B, C, H, W) -> (B, num_features).
         classifier: (B, num_features) -> (B, K).
         loss: ``forward(logits, targets)``.
         max_epochs: E >= 0; 0 trains nothing.
         lr: Learning rate at factor 1, >= 0.
         weight_decay: >= 0.
-        schedule: ``(epoch, max_epochs) -> factor``.
-        momentum: In [0, 1).
-        nesterov: Whether the momentum is Nesterov's.
+        schedule: ``(epoch, max_epochs) -> factor``, or a scheduler of torch's that takes the optimizer.
+        optimizer: ``(param_groups, lr, weight_decay) -> Optimizer``.
+        schedule_per: ``"epoch"`` or ``"step"``: what the schedule counts.
+        seed: The job's.
 
     Raises:
-        ValueError: a number out of its range, of the schedule's too.
+        ValueError: a number out of its range, of the optimizer's and the schedule's too.
     """
 
     stage: int
@@ -45,19 +54,18 @@ class StageModule(LightningModule):
         max_epochs: int,
         lr: float,
         weight_decay: float,
-        schedule: Callable[[int, int], float],
-        momentum: float = 0.9,
-        nesterov: bool = False,
+        schedule: Schedule | Callable[..., LRScheduler],
+        optimizer: Callable[..., torch.optim.Optimizer] = SGD,
+        schedule_per: str = "epoch",
+        seed: int = 0,
     ) -> None:
         super().__init__()
         if not isinstance(max_epochs, int) or max_epochs < 0:
             raise ValueError(f"stage{self.stage}.max_epochs {max_epochs} must be a whole number >= 0")
-        if not (lr >= 0 and weight_decay >= 0 and 0 <= momentum < 1):
-            raise ValueError(
-                f"stage{self.stage}: lr {lr} and weight_decay {weight_decay} must be >= 0 and momentum {momentum} in "
-                "[0, 1)"
-            )
-        schedule(0, max(1, max_epochs))  # so that a setting out of its range is found before anything trains
+        if not (lr >= 0 and weight_decay >= 0):
+            raise ValueError(f"stage{self.stage}: lr {lr} and weight_decay {weight_decay} must be >= 0")
+        if schedule_per not in ("epoch", "step"):
+            raise ValueError(f"stage{self.stage}.schedule_per {schedule_per!r} must be 'epoch' or 'step'")
         self.backbone = backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.classifier = classifier
         self.loss = loss
@@ -65,11 +73,16 @@ class StageModule(LightningModule):
         self.lr = lr
         self.weight_decay = weight_decay
         self.schedule = schedule
-        self.momentum = momentum
-        self.nesterov = nesterov
+        self.schedule_per = schedule_per
+        self.optimizer = optimizer
+        self.seed = seed
         # Several processes gather what they share out; what one evaluates by itself is gathered from none.
         self.predictions = Predictions(distributed_available_fn=lambda: self.over_several)
         self.predicted: tuple[Tensor, Tensor] | None = None
+
+    def begin(self) -> None:
+        """Make ready to be trained: the stages share their backbone, and the one before has had it."""
+        self.train()  # Lightning fits a module in the modes that it finds
 
     @property
     def over_several(self) -> bool:
@@ -94,8 +107,13 @@ class StageModule(LightningModule):
             logits, targets = whole_batch(logits, targets)
         return {"loss": self.loss(logits, targets), "images": len(targets)}
 
+    def predict_step(self, batch: list[Tensor], batch_idx: int) -> tuple[Tensor, Tensor]:
+        """Compute what is kept of one batch: logits, or what else :meth:`forward` gives, and targets."""
+        images, targets = batch
+        return self(images).clone().float(), targets  # CUDA graphs put the next batch's in the same place
+
     def weights_are_finite(self) -> Tensor:
-        """Tell whether all weights are, as a bool () on the device."""
+        """Say whether all weights are, as a bool () on the device."""
         return all_finite(self)
 
     def on_train_end(self) -> None:
@@ -105,22 +123,17 @@ class StageModule(LightningModule):
                 dist.broadcast(tensor, src=0)
 
     def on_train_epoch_start(self) -> None:
-        """Tell the epoch to whatever changes with it, the learning rate too."""
+        """Tell the epoch to whatever changes with it."""
         trainer: Any = self.trainer
         for part in (*self.modules(), *trainer.callbacks, trainer.train_dataloader):
             set_epoch = getattr(part, "set_epoch", None)
             if callable(set_epoch):
                 set_epoch(self.current_epoch)
-        for optimizer in trainer.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = group["full_lr"] * self.schedule(self.current_epoch, self.max_epochs)
+        torch.manual_seed(global_seed(self.seed, "network", self.stage, self.current_epoch, trainer.global_rank))
 
     def validation_step(self, batch: list[Tensor], batch_idx: int) -> None:
         """Collect the logits of one batch, or what else the stage computes of it."""
-        images, targets = batch
-        self.predictions.update(self(images).clone(), targets)  # CUDA graphs put the next batch's in the same place
-
-    test_step = validation_step
+        self.predictions.update(*self.predict_step(batch, batch_idx))
 
     def on_validation_epoch_end(self) -> None:
         """Gather the logits of all batches and processes."""
@@ -132,22 +145,47 @@ class StageModule(LightningModule):
         self.predicted = logits.cpu(), targets.cpu()
         self.predictions.reset()
 
-    on_test_epoch_end = on_validation_epoch_end
-
     def param_groups(self) -> Iterable[dict[str, Any]]:
-        """Parameters to train, each group with its learning rate."""
+        """Parameters to train, each group with its learning rate where that is not the stage's."""
         raise NotImplementedError
 
-    def configure_optimizers(self) -> torch.optim.SGD:
-        """SGD; the schedule's factor is set at each epoch's start, from the epoch alone."""
-        groups = [{"lr": self.lr, **group} for group in self.param_groups()]
-        return self.build_optimizer(
-            [{**group, "full_lr": group["lr"]} for group in groups],
-            momentum=self.momentum,
-            weight_decay=self.weight_decay,
-            nesterov=self.nesterov,
-        )
+    def build_optimizer(self) -> torch.optim.Optimizer:
+        """Build the optimizer of the stage's parameters."""
+        return self.optimizer(list(self.param_groups()), lr=self.lr, weight_decay=self.weight_decay)
 
-    def build_optimizer(self, groups: list[dict[str, Any]], **settings: Any) -> torch.optim.SGD:
-        """SGD on these parameter groups."""
-        return torch.optim.SGD(groups, **settings)
+    def build_schedule(self, optimizer: torch.optim.Optimizer, total: int) -> LRScheduler:
+        """Build the schedule of ``total`` epochs or steps.
+
+        Raises:
+            ValueError: a setting out of its range.
+        """
+        target = self.schedule.func if isinstance(self.schedule, partial) else self.schedule
+        if inspect.isclass(target):
+            return self.schedule(optimizer)  # type: ignore[call-arg, arg-type, return-value]
+        factor: Any = self.schedule
+        return LambdaLR(optimizer, lambda done: factor(min(done, total - 1), total))  # asked once more at the end
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """Build both, for the trainer."""
+        optimizer = self.build_optimizer()
+        per_step = self.schedule_per == "step"
+        total = int(self.trainer.estimated_stepping_batches) if per_step else self.max_epochs
+        scheduler = {"scheduler": self.build_schedule(optimizer, total), "interval": self.schedule_per}
+        return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+
+class Features(LightningModule):
+    """A backbone alone, for its features: ``predict_step`` gives (B, num_features) float32 and targets.
+
+    Args:
+        backbone: (B, C, H, W) -> (B, num_features).
+    """
+
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def predict_step(self, batch: list[Tensor], batch_idx: int) -> tuple[Tensor, Tensor]:
+        """Compute one batch's features."""
+        images, targets = batch
+        return self.backbone(images).clone().float(), targets

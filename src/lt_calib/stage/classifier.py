@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from lt_calib.stage.base import StageModule
+from lt_calib.stage.base import SGD, StageModule
 
 
 class ClassifierModule(StageModule):
@@ -22,7 +22,8 @@ class ClassifierModule(StageModule):
         shift_bn: Whether the running statistics of batch norm follow this stage's batches, which then are normalised
             by their own statistics in training.
         lr_factor: >= 0; 0 leaves stage 1's own parameters as they are.
-        max_epochs, lr, weight_decay, schedule, momentum: See :class:`lt_calib.stage.base.StageModule`.
+        max_epochs, lr, weight_decay, schedule, optimizer, schedule_per, seed: See
+            :class:`lt_calib.stage.base.StageModule`.
 
     Raises:
         ValueError: lr_factor is below 0, or another setting out of its range.
@@ -45,25 +46,33 @@ class ClassifierModule(StageModule):
         max_epochs: int,
         lr: float,
         weight_decay: float,
-        schedule: Callable[[int, int], float],
-        momentum: float = 0.9,
+        schedule: Any,
+        optimizer: Callable[..., torch.optim.Optimizer] = SGD,
+        schedule_per: str = "epoch",
+        seed: int = 0,
     ) -> None:
         if not lr_factor >= 0:
             raise ValueError(f"stage2.lr_factor {lr_factor} must be >= 0")
         super().__init__(
-            backbone.requires_grad_(False),
+            backbone,
             classifier,
             loss,
             max_epochs=max_epochs,
             lr=lr,
             weight_decay=weight_decay,
             schedule=schedule,
-            momentum=momentum,
+            optimizer=optimizer,
+            schedule_per=schedule_per,
+            seed=seed,
         )
         self.shift_bn = shift_bn
         self.lr_factor = lr_factor
         self._continued = {id(p) for p in stage1_classifier.parameters()}
-        self.train()  # Lightning fits a module in the modes that it finds
+
+    def begin(self) -> None:
+        """Freeze the backbone, which stage 1 has trained by now."""
+        self.backbone.requires_grad_(False)
+        super().begin()
 
     def features(self, images: Tensor) -> Tensor:
         """Compute the frozen backbone's features, without a graph; features (B, D) stay as they are."""

@@ -8,16 +8,16 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from lt_calib.stage.classifier import ClassifierModule
-from lt_calib.stage.finite import all_finite
-from lt_calib.stage.whole_batch import whole_batch
+from lt_calib.training.finite import all_finite
+from lt_calib.training.whole_batch import whole_batch
 
 
 class GridModule(ClassifierModule):
     """H classifiers on one backbone, each with a loss, learning-rate factor and weight decay of its own.
 
     They share the sampler's batches, and each ends as it would alone: its gradient is that of its own loss, and SGD
-    moves every number by itself. A point that diverges does so alone, see :attr:`diverged`. :attr:`predicted` holds
-    features after a test, see :meth:`point_logits`.
+    moves every number by itself. A point that diverges does so alone, see :attr:`diverged`. Prediction gives features,
+    see :meth:`point_logits`.
 
     All points are one stacked parameter, whatever their rates and decays. With momentum mu, SGD's
     v <- mu v + (g + decay w), w <- w - lr factor v,  is of u = factor v
@@ -55,8 +55,11 @@ class GridModule(ClassifierModule):
             lr=own.lr,
             weight_decay=own.weight_decay,
             schedule=own.schedule,
-            momentum=own.momentum,
+            optimizer=own.optimizer,
+            schedule_per=own.schedule_per,
+            seed=own.seed,
         )
+        self.begin()
         trained = {name: p for name, p in own.classifier.named_parameters() if p.requires_grad}
         own.classifier.requires_grad_(False)  # the points' copies are trained, which DDP wants to know
         self.names = list(trained)
@@ -94,7 +97,7 @@ class GridModule(ClassifierModule):
         return well & finite
 
     def weights_are_finite(self) -> Tensor:
-        """Tell whether the backbone's are, and those of one point at least; the others are noted."""
+        """Say whether the backbone's are, and those of one point at least; the others are noted."""
         sums = torch.stack([p.detach().reshape(len(p), -1).sum(dim=1) for p in self.stack]).sum(dim=0)
         well = self._note(sums.isfinite())
         return all_finite(self.backbone) & well.any()
@@ -142,10 +145,6 @@ class GridModule(ClassifierModule):
             first = int((self.diverged > 0).int().argmin())
             logits = self.point_logits(first, features.to(self.device)).cpu()
             self.predicted = (logits, targets) if bool(logits.isfinite().all()) else None
-
-    def on_test_epoch_end(self) -> None:
-        """After training, the features are kept, which every point's logits come from."""
-        super().on_validation_epoch_end()
 
     def param_groups(self) -> Iterable[dict[str, Any]]:
         """The stack, whose decay and rates are in its gradient: see :meth:`on_before_optimizer_step`."""

@@ -1,35 +1,34 @@
 """Stage 1: the representation."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lt_calib.stage.average import WeightAverage
-from lt_calib.stage.base import StageModule
-from lt_calib.stage.sam import SAM
+from lt_calib.stage.base import SGD, StageModule
+from lt_calib.training.average import WeightAverage
+from lt_calib.training.sam import SAM
 
 
 class RepresentationModule(StageModule):
     """Stage 1: backbone and classifier are trained together.
 
     Args:
-        backbone: (B, 3, H, W) -> (B, num_features).
+        backbone: (B, C, H, W) -> (B, num_features).
         classifier: (B, num_features) -> (B, K).
         loss: ``forward(logits, targets)``.
-        max_epochs: E >= 0.
-        lr: >= 0.
-        weight_decay: >= 0.
-        schedule: ``(epoch, max_epochs) -> factor``.
-        momentum: In [0, 1).
-        nesterov: Whether the momentum is Nesterov's.
         ema_decay: In [0, 1); above 0 the stage's result is the average of its weights, see
-            :class:`lt_calib.stage.average.WeightAverage`, and validation during training looks at it.
-        sam_rho: >= 0; above 0 each step is one of :class:`lt_calib.stage.sam.SAM`.
+            :class:`lt_calib.training.average.WeightAverage`, and validation during training looks at it.
+        sam_rho: >= 0; above 0 each step is one of :class:`lt_calib.training.sam.SAM`.
+        backbone_lr_factor: >= 0; times lr, for what is trained of the backbone.
+        freeze: Names of modules of the backbone that are not trained, ``["conv1", "layer1"]``; their batch norm stands
+            still.
+        max_epochs, lr, weight_decay, schedule, optimizer, schedule_per, seed: See
+            :class:`lt_calib.stage.base.StageModule`.
 
     Raises:
-        ValueError: sam_rho, ema_decay or a setting of the optimiser is out of its range.
+        ValueError: sam_rho, ema_decay or backbone_lr_factor is out of its range, or no module has a name of ``freeze``.
     """
 
     stage = 1
@@ -43,11 +42,14 @@ class RepresentationModule(StageModule):
         max_epochs: int,
         lr: float,
         weight_decay: float,
-        schedule: Callable[[int, int], float],
-        momentum: float = 0.9,
-        nesterov: bool = False,
+        schedule: Any,
         ema_decay: float = 0.0,
         sam_rho: float = 0.0,
+        backbone_lr_factor: float = 1.0,
+        freeze: Sequence[str] = (),
+        optimizer: Callable[..., torch.optim.Optimizer] = SGD,
+        schedule_per: str = "epoch",
+        seed: int = 0,
     ) -> None:
         super().__init__(
             backbone,
@@ -57,26 +59,50 @@ class RepresentationModule(StageModule):
             lr=lr,
             weight_decay=weight_decay,
             schedule=schedule,
-            momentum=momentum,
-            nesterov=nesterov,
+            optimizer=optimizer,
+            schedule_per=schedule_per,
+            seed=seed,
         )
         if sam_rho < 0:
-            raise ValueError(f"sam_rho {sam_rho} must be > 0, or 0 for plain SGD")
+            raise ValueError(f"sam_rho {sam_rho} must be > 0, or 0 for a plain step")
+        if not backbone_lr_factor >= 0:
+            raise ValueError(f"stage1.backbone_lr_factor {backbone_lr_factor} must be >= 0")
         self.sam_rho = sam_rho
+        self.ema_decay = ema_decay
+        self.backbone_lr_factor = backbone_lr_factor
+        self.frozen = [self._module(name).requires_grad_(False) for name in freeze]
         parts = (self.backbone, self.classifier) if ema_decay else ()
         self.averages = nn.ModuleList(WeightAverage(part, ema_decay) for part in parts)
 
-    def param_groups(self) -> Iterable[dict[str, Any]]:
-        """All parameters, at one learning rate."""
-        return [{"params": [p for p in self.parameters() if p.requires_grad]}]
+    def _module(self, name: str) -> nn.Module:
+        modules = dict(self.backbone.named_modules())
+        if not name or name not in modules:
+            there = ", ".join(child for child, _ in self.backbone.named_children())
+            raise ValueError(f"stage1.freeze: the backbone has no module {name!r}; it has {there}, and those inside")
+        return modules[name]
 
-    def build_optimizer(self, groups: list[dict[str, Any]], **settings: Any) -> torch.optim.SGD:
-        """SGD, or SAM on it."""
-        if not self.sam_rho:
-            return super().build_optimizer(groups, **settings)
-        if self.trainer.precision == "16-mixed":
-            raise ValueError("stage1.sam_rho needs trainer.precision=bf16-mixed or 32-true: it scales no gradients")
-        return SAM(groups, rho=self.sam_rho, network=self.backbone, loss=self.loss, **settings)
+    def train(self, mode: bool = True) -> "RepresentationModule":
+        """Keep what is frozen in evaluation mode."""
+        super().train(mode)
+        for module in getattr(self, "frozen", ()):
+            module.eval()
+        return self
+
+    def param_groups(self) -> Iterable[dict[str, Any]]:
+        """All parameters, at one learning rate but for the backbone's factor."""
+        if self.backbone_lr_factor == 1:
+            return [{"params": [p for p in self.parameters() if p.requires_grad]}]
+        slow = [p for p in self.backbone.parameters() if p.requires_grad]
+        groups = [
+            {"params": slow, "lr": self.lr * self.backbone_lr_factor},
+            {"params": [p for p in self.classifier.parameters() if p.requires_grad]},
+        ]
+        return [group for group in groups if group["params"]]
+
+    def build_optimizer(self) -> torch.optim.Optimizer:
+        """Build the optimizer, or SAM on it."""
+        optimizer = super().build_optimizer()
+        return SAM(optimizer, rho=self.sam_rho, network=self.backbone, loss=self.loss) if self.sam_rho else optimizer
 
     def on_train_batch_end(self, outputs: Any, batch: list[Tensor], batch_idx: int) -> None:
         """Take the step into the average."""

@@ -1,0 +1,118 @@
+"""What the rest of the package sees of data; nothing outside this folder asks how they are kept."""
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from lt_calib.sampler.base import EpochSampler
+
+
+class Loader(Protocol):
+    """Batches of one split: lists ``[images, targets]``, with a partner sampler those of the partners behind."""
+
+    def __iter__(self) -> Iterator[list[Tensor]]:
+        """Yield the batches of the epoch."""
+        ...
+
+    def __len__(self) -> int:
+        """Return their number."""
+        ...
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch, 0-based."""
+        ...
+
+    def order(self) -> Tensor:
+        """Return the epoch's indices in the order in which several processes' batches are gathered."""
+        ...
+
+
+class Transform(Protocol):
+    """What happens to images before augmentation, once in training and once in evaluation.
+
+    Attributes:
+        mean: By which channels are normalized, on images scaled to [0, 1].
+        std: Likewise.
+    """
+
+    mean: list[float]
+    std: list[float]
+
+    def train(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Transform a training batch, (B, H, W, C) uint8 -> (B, C, H, W) float32."""
+        ...
+
+    def evaluate(self, images: Tensor) -> Tensor:
+        """Transform a batch without chance, likewise."""
+        ...
+
+    def undo(self, images: Tensor) -> Tensor:
+        """Show what the network sees, (B, C, H, W) -> (B, H, W, C) in [0, 1]."""
+        ...
+
+
+class Data(Protocol):
+    """A training set with its class counts, a test set, and by choice a validation part.
+
+    Attributes:
+        name: In folders and tables.
+        num_classes: K.
+        class_counts: (K,) training images per class, as they really are.
+        class_names: K names.
+        groups: Class indices of head, medium and tail.
+        imbalance_factor: That was asked for.
+        val_per_class: Images per class that are held out.
+        split_seed: Of the split.
+        batch_size: Of training, over all processes.
+        image_shape: (C, H, W) of what the network sees.
+        splits: ``"train"``, ``"test"``, and ``"val"`` where there is one.
+        facts: What decides which samples are trained on, as plain values.
+        transform: Of its images.
+    """
+
+    name: str
+    num_classes: int
+    class_counts: list[int]
+    class_names: tuple[str, ...]
+    groups: dict[str, list[int]]
+    imbalance_factor: float
+    val_per_class: int
+    split_seed: int
+    batch_size: int
+    transform: Transform
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]: ...  # noqa: D102
+
+    @property
+    def splits(self) -> tuple[str, ...]: ...  # noqa: D102
+
+    @property
+    def facts(self) -> dict[str, Any]: ...  # noqa: D102
+
+    def targets(self, split: str) -> Tensor:
+        """Return a split's labels, (N,) int64."""
+        ...
+
+    def raw(self, split: str) -> Tensor:
+        """Return a split's images as they are kept, (N, H, W, C) uint8."""
+        ...
+
+    def with_train(self, images: Tensor, targets: Tensor) -> "Data":
+        """Return the data with other training images, or with features (N, D) float32 in their place."""
+        ...
+
+    def loader(
+        self,
+        split: str,
+        sampler: EpochSampler | None = None,
+        *,
+        partner: EpochSampler | None = None,
+        device: torch.device | str = "cpu",
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> Loader:
+        """Load a split: as a sampler draws it, transformed for training, or in order, transformed for evaluation."""
+        ...

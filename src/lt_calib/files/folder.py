@@ -1,0 +1,63 @@
+"""The folders of runs: a fresh one, one that can be written, and the log in it."""
+
+import logging
+import os
+import sys
+from itertools import chain, count
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+
+def fresh(folder: Path) -> Path:
+    """Return the folder, or where a run has begun there the first of ``FOLDER_2``, ``FOLDER_3``, ... without one."""
+    numbered = (folder.with_name(f"{folder.name}_{i}") for i in count(2))
+    return next(f for f in chain([folder], numbered) if not (f / "config.yaml").exists())
+
+
+def log_into(folder: Path) -> None:
+    """Have the log file in this folder, and not in the one that Hydra has opened it in."""
+    root = logging.getLogger()
+    for old in [h for h in root.handlers if isinstance(h, logging.FileHandler)]:
+        path = folder / Path(old.baseFilename).name
+        if path.absolute() != Path(old.baseFilename):
+            folder.mkdir(parents=True, exist_ok=True)
+            new = logging.FileHandler(path)
+            new.setFormatter(old.formatter)
+            root.removeHandler(old)
+            old.close()
+            root.addHandler(new)
+
+
+class FolderCheck(Callback):
+    """Hydra's callback that refuses a folder which cannot be made or written, before Hydra makes it."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Check the folder of one job."""
+        refuse_unwritable(Path(config.hydra.run.dir))
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Check the folder of all jobs."""
+        refuse_unwritable(Path(config.hydra.sweep.dir))
+
+
+def refuse_unwritable(folder: Path) -> None:
+    """End the command with a line where nothing can be written.
+
+    Raises:
+        SystemExit: says why, and what to set.
+    """
+    probe = folder / f".{os.getpid()}.probe"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b".")
+        probe.unlink(missing_ok=True)
+    except OSError as error:
+        print(
+            f"{folder} cannot be written to ({error.strerror}): set hydra.run.dir=FOLDER (of a multirun "
+            "hydra.sweep.dir=FOLDER) to one that can",
+            file=sys.stderr,
+        )
+        raise SystemExit(1) from None  # Hydra warns of any other exception, and goes on

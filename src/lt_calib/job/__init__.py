@@ -1,0 +1,1 @@
+"""One job, from the configuration to its results: build, fit, grid, results."""

@@ -1,0 +1,114 @@
+"""Train one module in a stage's place, tell the logger of it, and compute predictions."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import one_hot
+
+from lt_calib.files.checkpoint import write_atomically
+from lt_calib.job.parts import Job, Stage
+from lt_calib.measure.evaluate import evaluate
+from lt_calib.seed import generator
+from lt_calib.stage.base import Features, StageModule
+from lt_calib.training.finite import StopAtNonFinite
+from lt_calib.training.history import History
+from lt_calib.training.processes import position, rank
+from lt_calib.training.progress import ProgressBar
+from lt_calib.training.resume import Resume
+from lt_calib.training.sigterm import ExitAtSigterm
+
+TOLD = "told.json"  # which epochs the logger has been told; gone when the run is finished
+
+
+def fit(job: Job, stage: Stage, module: StageModule) -> dict[str, Any]:
+    """Train a module in a stage's place, from the stage's part file where a killed process left one."""
+    bar = ProgressBar(f"stage {module.stage}")
+
+    def tell_it(row: dict[str, Any]) -> None:
+        if rank() == 0:
+            tell(job, row)
+
+    def report(row: dict[str, Any]) -> None:
+        bar.epoch(row)
+        tell_it(row)
+
+    history = History(module.stage, lambda z, y: evaluate(z, y, job.data.groups, job.metrics), report)
+    resume = Resume(stage.part_path, history, job.made_by, tell_it)
+    if module.max_epochs > 0:
+        augment = [stage.augment] if stage.augment is not None else []
+        callbacks = [history, bar, *augment, StopAtNonFinite(), resume, ExitAtSigterm()]
+        trainer = job.trainer.make(module.max_epochs, callbacks)
+        device = trainer.strategy.root_device
+        place = dict(zip(("rank", "world_size"), position() if job.trainer.processes > 1 else (0, 1), strict=True))
+        train = stage.data.loader("train", stage.sampler, partner=stage.partner, device=device, **place)
+        val = stage.data.loader("val", device=device, **place) if "val" in stage.data.splits else []
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            trainer.fit(module, train_dataloaders=train, val_dataloaders=val)
+    return {
+        "epochs": module.max_epochs,
+        "seconds": history.seconds,
+        "images_per_second": history.images_per_second,
+        "history": history.rows,
+        "data": job.data.facts,
+        "made_by": resume.made_by,
+        "stage": stage.name,
+        "method": stage.method,
+    }
+
+
+def tell(job: Job, row: Mapping[str, Any]) -> None:
+    """Tell the logger of an epoch, but for one that it was told before the run was stopped and started again."""
+    path = job.folder / TOLD
+    told = json.loads(path.read_text()) if path.exists() else {}
+    stage = f"{type(job.logger).__name__} {row['stage']}"
+    if row["epoch"] > told.get(stage, 0):
+        job.logger.log_epoch(row)
+        text = json.dumps(told | {stage: row["epoch"]})
+        write_atomically(path, lambda stream: stream.write(text.encode()))
+
+
+def predict(job: Job, stage: Stage) -> dict[str, tuple[Tensor, Tensor]]:
+    """Compute logits and targets of the test set, and of the validation part where there is one."""
+    return {s: _predicted(job, stage.module, s) for s in ("val", "test") if s in job.data.splits}
+
+
+def features_of(job: Job, stage: Stage, split: str) -> tuple[Tensor, Tensor] | None:
+    """Compute the features (N, D) and targets of a split, not augmented; None where there is no such split."""
+    if split not in stage.data.splits:
+        return None
+    backbone: nn.Module = stage.module.backbone
+    training = backbone.training
+    found = _predicted(job, Features(backbone), split)
+    backbone.train(training)
+    return found
+
+
+def _predicted(job: Job, module: Any, split: str) -> tuple[Tensor, Tensor]:
+    loader = job.data.loader(split, device=job.trainer.device)
+    batches: Any = job.trainer.make().predict(module, dataloaders=loader)
+    logits, targets = (torch.cat(parts) for parts in zip(*batches, strict=True))
+    return logits.cpu(), targets.cpu()
+
+
+def training_images(stage: Stage, number: int = 24) -> tuple[Tensor, Tensor, tuple[str, ...]] | None:
+    """Draw the first batch of stage 1 as the network sees it in the middle of training; None where it is no images.
+
+    Returns:
+        Images (B, H, W, C) float in [0, 1], targets (B, K), class names; of BBN's pairs the first image.
+    """
+    data, epoch = stage.data, stage.module.max_epochs // 2
+    loader = data.loader("train", stage.sampler, partner=stage.partner)
+    loader.set_epoch(epoch)
+    batch = [x[:number] for x in next(iter(loader))]
+    if batch[0].ndim != 4:
+        return None
+    if stage.augment is not None:
+        stage.augment.set_epoch(epoch)
+        stage.augment.apply(batch, generator(stage.sampler.seed, "augment", stage=1, epoch=epoch))
+    images, targets = batch[:2]
+    if targets.ndim == 1:
+        targets = one_hot(targets, data.num_classes).float()
+    return data.transform.undo(images[:, : data.image_shape[0]]), targets, data.class_names

@@ -1,0 +1,40 @@
+"""How finished stages are calibrated, from the setting ``posthoc``."""
+
+from functools import partial
+
+from omegaconf import DictConfig
+
+from lt_calib.dataset.data import Data
+from lt_calib.errors import InputError
+from lt_calib.job.parts import Posthoc
+from lt_calib.settings.check import make
+from lt_calib.settings.schema import plain
+
+
+def build_posthoc(cfg: DictConfig, data: Data) -> Posthoc:
+    """Build the calibrator's class, and try it.
+
+    Raises:
+        InputError: nothing is held out to fit it to.
+    """
+    refuse_without_validation("val" in data.splits)
+    posthoc = posthoc_of(cfg)
+    posthoc.make(data.num_classes)
+    return posthoc
+
+
+def posthoc_of(cfg: DictConfig) -> Posthoc:
+    """Build the calibrator's class with its settings, and name it: by its file, one of one's own by its class."""
+    part: partial = make(cfg, "posthoc")
+    module, name = part.func.__module__, part.func.__name__
+    method = module.rsplit(".", 1)[-1] if module.startswith("lt_calib.") else name
+    return Posthoc(part, method, plain(cfg.posthoc))
+
+
+def refuse_without_validation(held_out: bool) -> None:
+    """Refuse to calibrate where nothing is held out: the test set is not for fitting."""
+    if not held_out:
+        raise InputError(
+            "posthoc calibration is fitted on held-out validation images, and none are held out: train with "
+            "dataset.val_per_class=200 (CIFAR-10), 20 (CIFAR-100) or 10 (digits), or take posthoc=none"
+        )

@@ -1,0 +1,25 @@
+"""What a logger is."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+
+class Logger(Protocol):
+    """Takes a run's rows and results; built with ``config``, ``folder``, ``group`` and ``tags``.
+
+    It may count on this: each epoch's row comes once, whatever was killed and started again, and :meth:`finish` comes
+    last, after results.json has been written.
+    """
+
+    def log_epoch(self, row: Mapping[str, Any]) -> None:
+        """Take a row of the history."""
+        ...
+
+    def log_results(self, results: Mapping[str, Any], figures: list[Path], checkpoints: Mapping[str, Path]) -> None:
+        """Take the results of all stages, the paths of the figures, and each stage's checkpoint."""
+        ...
+
+    def finish(self, exit_code: int) -> None:
+        """Close; 0 means that the job succeeded."""
+        ...

@@ -1,0 +1,88 @@
+"""Bootstrap intervals of what is a mean over the pictures."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lt_calib.measure.check import check_probs
+from lt_calib.seed import generator
+
+CHUNK = 100  # resamples at a time
+
+
+def picture_scores(logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    """Compute each picture's share of accuracy, NLL, Brier score and signed over-confidence, (N,) float64 each.
+
+    Args:
+        logits: (N, K) float, those whose softmax is the model's prediction.
+        targets: (N,) int64.
+    """
+    logits = logits.double()
+    probs = torch.softmax(logits, dim=1)
+    check_probs(probs, targets)
+    confidence, prediction = probs.max(dim=1)
+    correct = (prediction == targets).double()
+    return {
+        "acc": correct,
+        "nll": F.cross_entropy(logits, targets, reduction="none"),
+        "brier": (probs - F.one_hot(targets, probs.shape[1])).square().sum(1),
+        "overconf": confidence - correct,
+    }
+
+
+def resampled_means(values: Tensor, resamples: int = 4000) -> Tensor:
+    """Compute the mean of each column over pictures drawn with replacement, as many as there are.
+
+    Args:
+        values: One row a picture.
+        resamples: >= 1; from a generator of its own.
+
+    Shape:
+        values (N, M) float -> (resamples, M) float64.
+
+    Raises:
+        ValueError: resamples is below 1.
+    """
+    if resamples < 1:
+        raise ValueError(f"resamples {resamples} must be >= 1")
+    n = len(values)
+    random = generator(0, "bootstrap")
+    values = values.double()
+    means = []
+    for start in range(0, resamples, CHUNK):
+        rows = torch.randint(n, (min(CHUNK, resamples - start), n), generator=random)
+        count = torch.zeros(len(rows), n, dtype=torch.float64).scatter_add_(1, rows, torch.ones(rows.shape).double())
+        means.append(count @ values / n)
+    return torch.cat(means)
+
+
+def bootstrap_intervals(logits: Tensor, targets: Tensor, resamples: int = 4000) -> dict[str, list[float]]:
+    """Compute 95 % percentile intervals of accuracy, NLL, Brier score and signed over-confidence.
+
+    The ECE has none: a percentile interval of it does not cover near calibration (:mod:`lt_calib.metric.ece_floor`).
+
+    Args:
+        logits: (N, K) float.
+        targets: (N,) int64.
+        resamples: >= 1; 4000 leave 1 % of error in the intervals' width, the same for all models, as they share them.
+
+    Returns:
+        ``{"acc": [low, high], "nll": ..., "brier": ..., "overconf": ...}``, fractions, and nats for the NLL.
+
+    Reference:
+        Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
+    """
+    return intervals_of_many([logits], targets, resamples)[0]
+
+
+def intervals_of_many(models: Sequence[Tensor], targets: Tensor, resamples: int = 4000) -> list[dict[str, list[float]]]:
+    """Compute the intervals of several models on the same pictures; drawing, which takes the time, is done once."""
+    scores = [picture_scores(logits.cpu(), targets.cpu()) for logits in models]
+    columns = torch.stack([column for model in scores for column in model.values()], dim=1)
+    quantiles = torch.tensor([0.025, 0.975], dtype=torch.float64)
+    low, high = resampled_means(columns, resamples).quantile(quantiles, dim=0).tolist()
+    intervals = [[a, b] for a, b in zip(low, high, strict=True)]
+    n = len(scores[0])
+    return [dict(zip(scores[0], intervals[n * i : n * (i + 1)], strict=True)) for i in range(len(models))]

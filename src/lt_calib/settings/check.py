@@ -1,0 +1,231 @@
+"""The check of every key, by the signature of what it builds, and the building itself."""
+
+import difflib
+import inspect
+from dataclasses import dataclass, fields
+from fnmatch import fnmatch
+from functools import partial
+from types import NoneType, UnionType
+from typing import Any, get_args, get_type_hints
+
+from hydra.utils import get_object, instantiate
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from lt_calib.errors import InputError
+from lt_calib.settings.schema import Config, plain
+
+
+@dataclass(frozen=True)
+class Slot:
+    """What the run itself gives to the part at one place of the configuration, and no setting may.
+
+    Attributes:
+        first: How many parameters from the left.
+        given: Names of others; a part has those of them that it wants.
+        taken: Keys of the node that the run reads itself.
+    """
+
+    first: int = 0
+    given: frozenset[str] = frozenset()
+    taken: frozenset[str] = frozenset()
+
+
+def _slot(first: int = 0, given: str = "", taken: str = "") -> Slot:
+    return Slot(first, frozenset(given.split()), frozenset(taken.split()))
+
+
+SLOTS = {  # the first pattern that fits holds
+    "dataset": _slot(0, "imbalance_factor transform", "if recipe mean std padding flip"),
+    "dataset.source": _slot(1),
+    "resample": _slot(2, "seed", "space"),
+    "model.backbone": _slot(0, "in_channels"),
+    "model.classifier": _slot(2),
+    "augment": _slot(0, "class_counts then", "partner then"),
+    "augment.then": _slot(0, "class_counts", "partner"),
+    "augment*.partner": _slot(1, "num_classes seed stage purpose"),
+    "stage?.sampler": _slot(1, "num_classes seed stage purpose"),
+    "stage?.loss": _slot(1),
+    "stage?.loss.loss": _slot(1),
+    "stage?.optimizer": _slot(1, "lr weight_decay"),
+    "stage?.schedule": _slot(2),
+    "stage1": _slot(3, "optimizer schedule seed", "loss sampler ckpt_path optimizer schedule"),
+    "stage2": _slot(3, "stage1_classifier optimizer schedule seed", "loss sampler classifier optimizer schedule"),
+    "stage2.classifier": _slot(1, "num_classes prior corrected"),
+    "metric.*": _slot(2),
+    "posthoc": _slot(1),
+    "logger": _slot(0, "config folder group tags"),
+}
+FUNCTION_SLOTS = {
+    "augment": _slot(3, "partner class_counts then", "partner then"),
+    "augment.then": _slot(3, "partner class_counts", "partner"),
+}
+CLASS_SLOTS = {"stage?.schedule": _slot(1)}  # a scheduler of torch's, which takes the optimizer
+WITHOUT_TARGET = {
+    "stage2": {"max_epochs"},
+    "cache": {"root"},
+    "augment": set(),
+    "resample": set(),
+    "posthoc": set(),
+    "dataset.recipe": {"stage1_epochs", "stage1_lr", "stage2_epochs", "cutout_size", "unimix_tau", "stage2"},
+}
+# Where what a run's files may build is defined; the rest of the package writes and removes files.
+ROOMS = (
+    "augment", "dataset", "logger", "loss", "metric", "model", "posthoc", "resample", "sampler", "stage", "training",
+    "transform",
+)  # fmt: skip
+
+
+def make(cfg: DictConfig, path: str, *first: Any, **given: Any) -> Any:
+    """Build the part that the configuration names at ``path``, with what the run gives; its slot says what that is.
+
+    A function that is called later, such as an augmentation, a metric or a schedule, is returned with its settings.
+
+    Args:
+        cfg: The composed configuration, checked.
+        path: Of the node, ``"stage1.loss"``.
+        *first: The parameters from the left; none leaves the part to be called later.
+        **given: Further ones, of which the part gets those that it has.
+    """
+    node = OmegaConf.select(cfg, path)
+    target = _locate(node["_target_"], path)
+    slot = slot_of(path, target)
+    assert given.keys() <= slot.given | {"prior"}, f"{path} is given {set(given) - slot.given}, of which no slot knows"
+    settings: Any = {k: v for k, v in plain(node).items() if k not in slot.taken}
+    part: partial = instantiate(settings, _partial_=True, _convert_="all")
+    names = inspect.signature(part).parameters
+    takes_all = slot.first and any(p.kind is p.VAR_KEYWORD for p in names.values())
+    wanted = {name: value for name, value in given.items() if name in names or takes_all}
+    if slot.first and not first:
+        return partial(part, **wanted) if slot is FUNCTION_SLOTS.get(path) else part
+    return part(*first, **wanted)
+
+
+def slot_of(path: str, target: Any) -> Slot:
+    """Return what the run gives to ``target`` at this place."""
+    special = CLASS_SLOTS if inspect.isclass(target) else FUNCTION_SLOTS
+    for table in (special, SLOTS):
+        for pattern, slot in table.items():
+            if fnmatch(path, pattern):
+                return slot
+    return Slot()
+
+
+def check_keys(cfg: DictConfig) -> None:
+    """Refuse a setting that nothing reads, a typo also inside an experiment's file, and one that is not of its type.
+
+    Raises:
+        InputError: names the key, and the nearest one there is, or the value and what it must be.
+    """
+    _refuse(cfg, {f.name for f in fields(Config)}, "")
+    if cfg.seed < 0:
+        raise InputError(f"seed={cfg.seed} must be >= 0")
+    if cfg.resume not in ("auto", "off"):
+        raise InputError(f"resume={cfg.resume} must be 'auto' (go on where a run stopped) or 'off' (a new folder)")
+    for stage in ("stage1", "stage2"):
+        for part in ("loss", "sampler", "optimizer", "schedule"):
+            if isinstance(cfg[stage].get(part), str):
+                raise InputError(
+                    f"{stage}.{part}={cfg[stage][part]}: a part is chosen by its group, "
+                    f"{part}@{stage}.{part}={cfg[stage][part]}"
+                )
+    _check(cfg, "")
+
+
+def _check(node: Any, path: str) -> None:
+    if isinstance(node, ListConfig):
+        for i, child in enumerate(node):
+            _check(child, f"{path}[{i}]")
+    if not isinstance(node, DictConfig):
+        return
+    if "_target_" in node:
+        _check_part(node, path)
+    elif path in WITHOUT_TARGET:
+        _refuse(node, WITHOUT_TARGET[path], path)
+    elif path.startswith("metric."):
+        raise InputError(f"{path} is no metric: it has no _target_")
+    for key in node:
+        if not str(key).startswith("_"):
+            _check(node[key], f"{path}.{key}" if path else str(key))
+
+
+def _check_part(node: DictConfig, path: str) -> None:
+    target = _locate(node["_target_"], path)
+    slot = slot_of(path, target)
+    parameters = list(inspect.signature(target).parameters.values())
+    set_by_the_run = {p.name for p in parameters[: slot.first]} | slot.given
+    for key in node:
+        if key in set_by_the_run - slot.taken:
+            raise InputError(f"{path}.{key} is set by the run itself, and no setting")
+    if all(p.kind is not p.VAR_KEYWORD for p in parameters):
+        _refuse(node, {p.name for p in parameters} - set_by_the_run | slot.taken, path)
+    try:
+        hints = get_type_hints(target.__init__ if inspect.isclass(target) else target)
+    except NameError:  # annotations that only a type checker can resolve
+        hints = {}
+    if "imbalance_factor" in hints:
+        hints["if"] = hints["imbalance_factor"]
+    for key in (k for k in node if k in hints and k not in slot.taken - {"if"}):
+        _refuse_other_type(node[key], hints[key], f"{path}.{key}")
+
+
+def _refuse(node: DictConfig, known: set[str], path: str) -> None:
+    for key in node:
+        if isinstance(key, str) and not key.startswith("_") and key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            cure = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(known)) or 'none'}"
+            raise InputError(f"unknown setting {path}{'.' if path else ''}{key}; {cure}")
+
+
+def _refuse_other_type(value: Any, hint: Any, key: str) -> None:
+    """Refuse what is no number or no truth value where only that can be meant; whatever else a part checks itself."""
+    allowed = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    if not all(kind in (int, float, bool, NoneType) for kind in allowed) or (value is None and NoneType in allowed):
+        return
+    of = {bool: isinstance(value, bool), int: isinstance(value, int), float: isinstance(value, int | float)}
+    if not any(of[kind] and (kind is bool or not isinstance(value, bool)) for kind in allowed if kind in of):
+        said = {bool: "true or false", int: "a whole number", float: "a number"}
+        kinds = " or ".join(said[kind] for kind in said if kind in allowed)
+        raise InputError(f"{key}={value} must be {kinds}")
+
+
+def refuse_untrusted(node: Any, where: str, trust: bool = False) -> None:
+    """Refuse a configuration that was read from a file and would build what is no part of this package's models.
+
+    Args:
+        node: What of it would be built.
+        where: The file, for the message.
+        trust: Whether code outside the package may be built too.
+
+    Raises:
+        InputError: names a ``_target_`` that is not defined in one of the package's rooms, under its own name.
+    """
+    if isinstance(node, ListConfig):
+        for child in node:
+            refuse_untrusted(child, where, trust)
+    if isinstance(node, DictConfig):
+        target = node.get("_target_")
+        if target is not None and not _of_the_package(str(target)):
+            if str(target).split(".")[0] == "lt_calib":
+                raise InputError(f"{where} names {target}, which is no part that a file may build")
+            if not trust:
+                raise InputError(
+                    f"{where} names {target}, which is code outside lt_calib. A file that is loaded builds it only if "
+                    "you trust it: --trust, in Python trust=True"
+                )
+        for key in node:
+            refuse_untrusted(node[key], where, trust)
+
+
+def _of_the_package(target: str) -> bool:
+    # By where it is defined: a module's imports can be reached through it, lt_calib.run.os say.
+    if not target.startswith(tuple(f"lt_calib.{room}." for room in ROOMS)):
+        return False
+    found = _locate(target, "")
+    return target == f"{getattr(found, '__module__', None)}.{getattr(found, '__qualname__', None)}"
+
+
+def _locate(target: str, path: str) -> Any:
+    try:
+        return get_object(target)
+    except Exception as error:
+        raise InputError(f"{path}._target_={target} cannot be found: {error}") from error

@@ -1,0 +1,127 @@
+"""The configuration's typed top level, where conf/ lies, and the resolvers of its yaml files."""
+
+import hashlib
+import math
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from lt_calib.errors import InputError
+from lt_calib.settings.table import matters_for, settings_for
+
+MAX_FOLDER = 150
+
+
+@dataclass
+class Model:
+    """The two parts of a network."""
+
+    backbone: Any = None
+    classifier: Any = None
+
+
+@dataclass
+class Config:
+    """The top level: a key that is not here is a typo."""
+
+    experiment: str = "custom"
+    name: str = "custom"
+    seed: int = 0
+    allow_double_correction: bool = False
+    dataset: Any = None
+    transform: Any = None
+    resample: Any = None
+    model: Model = field(default_factory=Model)
+    augment: Any = None
+    stage1: Any = None
+    stage2: Any = None
+    metric: Any = None
+    posthoc: Any = None
+    grid: Any = None
+    figures: bool = True
+    trainer: Any = None
+    cache: Any = None
+    resume: str = "auto"
+    objective: str = "nll"
+    logger: Any = None
+
+
+def conf_dir() -> Path:
+    """Return conf/: beside the package in a wheel, at the top of the source tree otherwise."""
+    package = Path(__file__).resolve().parents[1]
+    return package / "conf" if (package / "conf").is_dir() else package.parents[1] / "conf"
+
+
+def register() -> None:
+    """Make the typed top level and the resolvers known to Hydra; may be called again."""
+    ConfigStore.instance().store(name="schema", node=Config)
+    OmegaConf.register_new_resolver("recipe", _recipe, replace=True)
+    OmegaConf.register_new_resolver("changed", _changed, replace=True)
+
+
+def composed(*overrides: str) -> DictConfig:
+    """Compose the configuration of a command line: inside a job of Hydra's with its search path, else with conf/."""
+    if GlobalHydra.instance().is_initialized():
+        return compose("config", list(overrides))
+    register()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return compose("config", list(overrides))
+
+
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """Turn a configuration into nested dicts of plain values, resolved."""
+    return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]
+
+
+def changed_of(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings that are not the experiment's own, flat: what makes a run another method than its name says.
+
+    Of an experiment or data that Hydra does not find nothing is known, and nothing is returned. The settings of a grid
+    are one, ``"grid"``.
+    """
+    words = [f"dataset={config['dataset']['name']}", f"dataset.if={config['dataset']['if']}"]
+    words += [f"+experiment={config['experiment']}"] if config["experiment"] != "custom" else []
+    try:
+        own = plain(composed(*words))
+    except HydraException:
+        return {}
+    mine, theirs = (settings_for(c, ("stage1", "results"), without=("recorded",)) for c in (config, own))
+    keys = sorted(k for k in mine.keys() | theirs.keys() if mine.get(k) != theirs.get(k))
+    grid = {"grid": True} if any(key.startswith("grid") for key in keys) else {}
+    return {key: mine.get(key) for key in keys if not key.startswith("grid")} | grid
+
+
+def nearest_factor(listed: list[float], imbalance_factor: float) -> float:
+    """Return the listed imbalance factor that is nearest on a log scale; of two equally near, the larger."""
+    number = isinstance(imbalance_factor, int | float) and not isinstance(imbalance_factor, bool)
+    if not (number and math.isfinite(imbalance_factor) and imbalance_factor >= 1):
+        raise InputError(
+            f"dataset.if={imbalance_factor} must be a finite number >= 1: n_max / n_min, so that 100 means that the "
+            "largest class has 100 times the images of the smallest"
+        )
+    return min(sorted(listed, reverse=True), key=lambda f: abs(math.log(f) - math.log(imbalance_factor)))
+
+
+def _recipe(key: str, *, _root_: DictConfig) -> Any:
+    """``${recipe:KEY}``: the data set's setting of stage 2 at the imbalance factor nearest to dataset.if."""
+    table = _root_.dataset.recipe.stage2
+    return table[nearest_factor(list(table), _root_.dataset["if"])][key]
+
+
+def _changed(overrides: ListConfig) -> str:
+    """``${changed:...}``: the command line's overrides as a part of a folder's name.
+
+    Without ``=`` and ``,``, so that the folder's path can be a value on the command line: ``stage1.ckpt_path=...``.
+    """
+    kept = [o for o in overrides if "folder" in matters_for(o.lstrip("+~").split("=")[0])]
+    text = "".join("_" + re.sub(r"[^\w.+@-]+", "-", o) for o in sorted(kept))
+    if len(text) > MAX_FOLDER:
+        text = f"{text[:MAX_FOLDER]}_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    return text

@@ -1,0 +1,1 @@
+"""How a stage is trained: the trainer, its callbacks, several processes, and what the optimizer does."""

@@ -1,0 +1,5 @@
+"""What happens to images before augmentation: crops, flips, normalization."""
+
+from lt_calib.exports import of_room
+
+__getattr__, __all__ = of_room(__name__, __file__)
