@@ -10,7 +10,9 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from lt_calib.config import conf_dir, register
+from lt_calib.job.build import build, settle
+from lt_calib.job.parts import Job
+from lt_calib.settings.schema import conf_dir, register
 
 CONF = conf_dir()
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
@@ -43,6 +45,11 @@ def _composed(overrides: tuple[str, ...]) -> DictConfig:
 def compose_config(*overrides: str) -> DictConfig:
     """What Hydra composes from the overrides, each composition done once: it takes a good part of a second."""
     return copy.deepcopy(_composed(overrides))
+
+
+def built(*overrides: str, folder: Path = Path("unused")) -> Job:
+    """The job of a command line; nothing is written."""
+    return build(settle(compose_config(*overrides), folder), folder)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
-from lt_calib.stage.whole_batch import whole_batch
+from lt_calib.training.whole_batch import whole_batch
 
 
 def batch(soft: bool) -> tuple[Tensor, Tensor]:

@@ -16,7 +16,7 @@ from lt_calib.dataset.source import Source
 from lt_calib.run import run
 from tests.conftest import EXPERIMENTS, TINY, compose_config, plugins
 
-PER_CLASS = 12  # pictures, of which 6 are tested on
+PER_CLASS = 12  # images, of which 6 are tested on
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -52,11 +52,19 @@ SETTINGS = {
     "dataset.eval_batch_size": st.sampled_from([1, 13, 1000, -3]),
     "dataset.groups": st.sampled_from(["by_count", "thirty_forty_thirty", "[0,10]", "[7,3]", "[0,0]", "halves"]),
     "dataset.padding": st.sampled_from([0, 4, 40, -1]),
+    "dataset.size": st.sampled_from(["null", 32, 20, 1, 0, -1]),
     "dataset.split_seed": st.integers(-1, 3),
     "seed": st.integers(-1, 2**33),
     "stage1.lr": number(0, 0.1),
     "stage1.weight_decay": number(0, 0.01),
-    "stage1.momentum": number(0, 0.99),
+    "stage1.optimizer.momentum": number(0, 0.99),
+    "optimizer@stage1.optimizer": st.sampled_from(["sgd", "adamw"]),
+    "optimizer@stage2.optimizer": st.sampled_from(["sgd", "adamw"]),
+    "schedule@stage1.schedule": some("schedule"),
+    "schedule@stage2.schedule": some("schedule"),
+    "stage1.schedule_per": st.sampled_from(["epoch", "step", "batch"]),
+    "stage1.backbone_lr_factor": number(0, 1),
+    "stage1.freeze": st.sampled_from(["[]", "[conv1]", "[conv1,layer1]", "[layer9]", "conv1"]),
     "stage1.max_epochs": st.sampled_from([0, 1, -1, 1.5]),
     "loss@stage1.loss": some("loss"),
     "sampler@stage1.sampler": some("sampler"),
@@ -69,7 +77,9 @@ SETTINGS = {
     "stage2.max_epochs": st.sampled_from([0, 1, -1]),
     "+stage2.lr_factor": number(0, 1),
     "+stage2.shift_bn": st.sampled_from([True, False, "maybe"]),
+    "transform": some("transform"),
     "augment": some("augment"),
+    "augment.size": number(0, 32),
     "resample": some("resample"),
     "posthoc": some("posthoc"),
     "model": some("model"),

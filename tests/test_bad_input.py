@@ -18,11 +18,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from lt_calib.checkpoint import write_atomically
 from lt_calib.errors import InputError
+from lt_calib.files.checkpoint import write_atomically
+from lt_calib.files.folder import refuse_unwritable
 from lt_calib.run import run
-from lt_calib.start import nearest_names, refuse_unwritable
-from tests.conftest import CONF, TINY, compose_config
+from lt_calib.settings.nearest import nearest_names
+from tests.conftest import CONF, TINY, built, compose_config
 
 RUN = [*TINY, "+experiment=cutmix_awabs"]
 STAGE1 = "stage1.ckpt_path={folder}/stage1.ckpt"
@@ -43,14 +44,12 @@ def checkpoint(change: Callable[[dict], object]) -> Callable[[Path], None]:
     """A stage 1 of the digits, as a run would leave it, changed."""
 
     def make(folder: Path) -> None:
-        from lt_calib import build
-        from lt_calib.checkpoint import save_stage
+        from lt_calib.files.checkpoint import save_stage
 
-        cfg = compose_config(*RUN)
-        data = build.build_data(cfg)
-        backbone, classifier = build.build_network(cfg, data.num_classes)
-        about = {"data": data.facts, "epochs": 1, "history": [], "seconds": 0.0, "images_per_second": None}
-        save_stage(folder / "stage1.ckpt", backbone, classifier, about)
+        job = built(*RUN)
+        module = job.stages[0].module
+        about = {"data": job.data.facts, "epochs": 1, "history": [], "seconds": 0.0, "images_per_second": None}
+        save_stage(folder / "stage1.ckpt", module.backbone, module.classifier, about)
         kept = torch.load(folder / "stage1.ckpt", weights_only=True)
         torch.save(change(kept) or kept, folder / "stage1.ckpt")
 
@@ -320,7 +319,7 @@ def test_the_command_with_what_only_the_machine_can_refuse(tmp_path):
             ["dataset=cifar10_lt", f"dataset.root={tmp_path}/data"], r"cifar-10-batches-py is not readable",
         ),
         "results of an older schema": (
-            [f"hydra.run.dir={tmp_path}/old"], r"has schema 0, and this version reads 1",
+            [f"hydra.run.dir={tmp_path}/old"], r"has schema 0, and this version reads 2",
         ),
         "an unknown experiment": (["+experiment=cutmix_awab"], r"No experiment cutmix_awab; the nearest: cutmix_awabs"),
         "an unknown key": (["stage1.max_epoch=3"], r"No setting stage1.max_epoch; the nearest: stage1.max_epochs"),
@@ -353,7 +352,7 @@ def test_the_command_at_a_loss_that_is_not_finite(tmp_path):
         text = done.stdout + done.stderr
         assert done.returncode == 1, text
         assert re.search(r"stage 1: the loss is (nan|inf) in epoch 3, step 2; the last was \d+\.\d+", text), text
-        assert ("Going on after epoch 2 of 4" in text) == (attempt == 2), text
+        assert ("Resuming after epoch 2 of 4" in text) == (attempt == 2), text
         assert "Traceback" not in text
         assert not (tmp_path / "run" / "results.json").exists()
         kept = torch.load(tmp_path / "run" / "stage1.part.ckpt", weights_only=True)
@@ -364,7 +363,7 @@ def test_the_command_at_a_loss_that_is_not_finite(tmp_path):
 def test_results_of_an_older_schema_are_said_and_left(tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
-    for content, said in (('{"schema": 0}', "has schema 0, and this version reads 1"), ("{", "is no JSON")):
+    for content, said in (('{"schema": 0}', "has schema 0, and this version reads 2"), ("{", "is no JSON")):
         (folder / "results.json").write_text(content)
         with pytest.raises(InputError, match=said):
             run(compose_config(*RUN), folder)
@@ -383,4 +382,4 @@ def test_a_refused_command_leaves_earlier_results(tmp_path):
         assert done.returncode == 1
         assert {path: path.read_bytes() for path in before} == before
         assert {path.name for path in (tmp_path / "run").iterdir()} == {p.name for p in before} | {"run.log"}
-    assert json.loads((tmp_path / "run" / "results.json").read_text())["schema"] == 1
+    assert json.loads((tmp_path / "run" / "results.json").read_text())["schema"] == 2

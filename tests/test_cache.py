@@ -6,49 +6,46 @@ from pathlib import Path
 
 import pytest
 import torch
-from omegaconf import DictConfig, OmegaConf
 
-from lt_calib import build
 from lt_calib.cache import __main__ as command_line
-from lt_calib.cache import entry, share
-from lt_calib.checkpoint import SCHEMA
+from lt_calib.cache import entry, share, sources
+from lt_calib.files.checkpoint import SCHEMA
+from lt_calib.job.fit import fit
+from lt_calib.job.parts import Job
+from lt_calib.logger.none import NoLogger
 from lt_calib.run import run
-from tests.conftest import TINY, compose_config
-from tests.stage.test_resume import stop_at
+from lt_calib.settings.schema import plain
+from tests.conftest import TINY, built, compose_config
+from tests.training.test_resume import stop_at
 
 ONE, TWO = "1" * 16, "2" * 16
 STAGE1 = [*TINY, "+experiment=cutmix_awabs", "stage2.max_epochs=0"]
 
 
 def settings(*overrides: str) -> dict:
-    cfg = OmegaConf.create(OmegaConf.to_container(compose_config(*STAGE1, *overrides), resolve=True))
-    return share.settings_of(cfg, build.build_data(cfg))  # type: ignore[arg-type]
+    return built(*STAGE1, *overrides).cache_settings
 
 
-def bare_job(root: Path | str) -> DictConfig:
-    """As much of a configuration as the cache's door looks at, beside the settings that make the key."""
-    return OmegaConf.create({
-        "cache": {"root": str(root)}, "stage1": {"ckpt_path": None, "max_epochs": 1},
-        "trainer": {"devices": 1, "accelerator": "cpu"},
-    })  # fmt: skip
+def here() -> dict[str, str]:
+    """What trains a job in this process."""
+    return sources.made_by({}, torch.device("cpu"))
 
 
-def checkpoint(path: Path, cfg: DictConfig) -> None:
-    torch.save({"schema": SCHEMA, "made_by": [share.made_by(cfg)]}, path)
+def checkpoint(path: Path) -> None:
+    torch.save({"schema": SCHEMA, "made_by": [here()]}, path)
 
 
 @pytest.fixture
 def fits(monkeypatch) -> list[int]:
     """The stages that were really trained."""
     stages = []
-    fit = sys.modules["lt_calib.fit"].fit if "lt_calib.fit" in sys.modules else __import__("lt_calib.fit").fit.fit
 
-    def counted(cfg, data, module, *rest):
+    def counted(job: Job, stage, module):
         if module.max_epochs:
             stages.append(module.stage)
-        return fit(cfg, data, module, *rest)
+        return fit(job, stage, module)
 
-    monkeypatch.setattr("lt_calib.fit.fit", counted)
+    monkeypatch.setattr("lt_calib.job.step.fit", counted)
     return stages
 
 
@@ -78,65 +75,60 @@ def test_stage_1_is_trained_once(tmp_path, fits, caplog):
 
 def test_a_stage_1_that_went_on_with_other_sources_is_not_kept(tmp_path, monkeypatch, caplog):
     shared = [*STAGE1, "stage1.max_epochs=2", "dataset.batch_size=1000", "cache=on", f"cache.root={tmp_path / 'cache'}"]
-    monkeypatch.setattr(share, "sources_of_this_process", lambda: source)
+    monkeypatch.setattr(sources, "sources_of_this_process", lambda: source)
     monkeypatch.setattr(share, "checksum_of_sources", lambda package: source)
-    for folder, sources in (("same", ["before", "before"]), ("other", ["before", "edited"])):
+    for folder, texts in (("same", ["before", "before"]), ("other", ["before", "edited"])):
         cfg = compose_config(*shared, "seed=1") if folder == "same" else compose_config(*shared)
-        source = sources[0]
+        source = texts[0]
         with monkeypatch.context() as patch:
             stop_at(patch, 1)
             with pytest.raises(MemoryError):
                 run(cfg, tmp_path / folder)
-        source = sources[1]
+        source = texts[1]
         run(cfg, tmp_path / folder)
         kept = torch.load(tmp_path / folder / "stage1.ckpt", weights_only=True)["made_by"]
-        assert [by["sources"] for by in kept] == list(dict.fromkeys(sources))
+        assert [by["sources"] for by in kept] == list(dict.fromkeys(texts))
         assert len(entry.keys(tmp_path / "cache")) == 1  # of the job whose sources stayed
         assert ("began with another sources" in caplog.text) == (folder == "other")
 
 
 def test_an_edit_while_a_sweep_runs_keeps_nothing_under_its_name(tmp_path, monkeypatch, caplog):
-    cfg = bare_job(tmp_path / "cache")
-    monkeypatch.setattr(share, "settings_of", lambda cfg, data: share.made_by(cfg))
-    before = entry.key_of(share.made_by(cfg))
-    monkeypatch.setattr(share, "checksum_of_sources", lambda package: "edited")
-    with share.shared_stage1(cfg, None, tmp_path / "mine.ckpt"):
-        checkpoint(tmp_path / "mine.ckpt", cfg)
+    before = here()
+    for module in (share, sources):
+        monkeypatch.setattr(module, "checksum_of_sources", lambda package: "edited")
+    with share.shared_stage1(tmp_path / "cache", before, before, tmp_path / "mine.ckpt"):
+        checkpoint(tmp_path / "mine.ckpt")
     assert "sources have changed since this process began" in caplog.text
-    assert entry.key_of(share.made_by(cfg)) == before
+    assert here() == before
     assert entry.keys(tmp_path / "cache") == []
 
 
 @pytest.mark.parametrize(("trained_here", "kept"), [(True, 1), (False, 0)])
-def test_a_job_killed_between_its_checkpoint_and_the_entry_makes_it_later(tmp_path, monkeypatch, trained_here, kept):
-    cfg = bare_job(tmp_path / "cache")
-    monkeypatch.setattr(share, "settings_of", lambda cfg, data: {})
-    checkpoint(tmp_path / "mine.ckpt", cfg)
+def test_a_job_killed_between_its_checkpoint_and_the_entry_makes_it_later(tmp_path, trained_here, kept):
+    checkpoint(tmp_path / "mine.ckpt")
     if not trained_here:
         torch.save({"schema": SCHEMA, "made_by": [{"torch": "1.0"}]}, tmp_path / "mine.ckpt")
     mine = (tmp_path / "mine.ckpt").read_bytes()
     for _ in range(2):
-        with share.shared_stage1(cfg, None, tmp_path / "mine.ckpt"):
+        with share.shared_stage1(tmp_path / "cache", {}, here(), tmp_path / "mine.ckpt"):
             assert (tmp_path / "mine.ckpt").read_bytes() == mine
     assert len(entry.keys(tmp_path / "cache")) == kept
     for path in (tmp_path / "cache").glob("*.ckpt"):
         path.unlink()  # by another process's rm, after its .json was seen
-    with share.shared_stage1(cfg, None, tmp_path / "other.ckpt"):
+    with share.shared_stage1(tmp_path / "cache", {}, here(), tmp_path / "other.ckpt"):
         assert not (tmp_path / "other.ckpt").exists()
-        checkpoint(tmp_path / "other.ckpt", cfg)
+        checkpoint(tmp_path / "other.ckpt")
     (key,) = entry.keys(tmp_path / "cache")
     assert entry.read(tmp_path / "cache", key) == (tmp_path / "other.ckpt").read_bytes()
 
 
-def test_a_job_that_has_its_stage_1_waits_for_nobody(tmp_path, monkeypatch):
-    cfg = bare_job(tmp_path / "cache")
-    monkeypatch.setattr(share, "settings_of", lambda cfg, data: {})
-    checkpoint(tmp_path / "mine.ckpt", cfg)
+def test_a_job_that_has_its_stage_1_waits_for_nobody(tmp_path):
+    checkpoint(tmp_path / "mine.ckpt")
     with (
-        share.shared_stage1(cfg, None, tmp_path / "other.ckpt"),
-        share.shared_stage1(cfg, None, tmp_path / "mine.ckpt"),
+        share.shared_stage1(tmp_path / "cache", {}, here(), tmp_path / "other.ckpt"),
+        share.shared_stage1(tmp_path / "cache", {}, here(), tmp_path / "mine.ckpt"),
     ):
-        checkpoint(tmp_path / "other.ckpt", cfg)
+        checkpoint(tmp_path / "other.ckpt")
     (key,) = entry.keys(tmp_path / "cache")
     assert entry.read(tmp_path / "cache", key) == (tmp_path / "other.ckpt").read_bytes()
 
@@ -144,44 +136,50 @@ def test_a_job_that_has_its_stage_1_waits_for_nobody(tmp_path, monkeypatch):
 def test_processes_that_torchrun_has_started_leave_it_alone_and_say_so(tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    cfg = bare_job(tmp_path / "cache")
-    with caplog.at_level("INFO", "lt_calib"), share.shared_stage1(cfg, None, tmp_path / "mine.ckpt"):
+    with (
+        caplog.at_level("INFO", "lt_calib"),
+        share.shared_stage1(tmp_path / "cache", {}, here(), tmp_path / "mine.ckpt"),
+    ):
         pass
     assert "has started the processes" in caplog.text
     assert not (tmp_path / "cache").exists()
 
 
-def test_what_makes_another_entry_and_what_does_not():
-    plain = entry.key_of(settings())
+def test_what_makes_another_entry_and_what_does_not(monkeypatch):
+    monkeypatch.setattr(
+        "lt_calib.job.build.build_logger",
+        lambda cfg, config, folder: NoLogger(config=config, folder=folder, group="", tags=[]),
+    )  # W&B need not be there
+    own = entry.key_of(settings())
     same = ["stage2.loss.eps_head=0.2", "logger=wandb", "figures=true", "posthoc=none", "dataset.root=elsewhere"]
-    same += ["allow_double_correction=true", "dataset.eval_batch_size=100", "dataset.groups=[1,2]"]
-    assert entry.key_of(settings(*same)) == plain
+    same += ["allow_double_correction=true", "dataset.eval_batch_size=100", "dataset.groups=[1,2]", "metric=[acc]"]
+    assert entry.key_of(settings(*same)) == own
     other = [
         "seed=1", "augment=cutout", "stage1.lr=0.02", "stage1.max_epochs=2", "dataset.if=20", "dataset.split_seed=1",
         "dataset.batch_size=64", "dataset.val_per_class=5", "model.backbone.blocks=2", "loss@stage1.loss=cross_entropy",
         "sampler@stage1.sampler=class_balanced", "trainer.precision=bf16-mixed", "trainer.devices=2",
     ]  # fmt: skip
     keys = [entry.key_of(settings(o)) for o in other]
-    assert len({plain, *keys}) == 1 + len(other)
+    assert len({own, *keys}) == 1 + len(other)
+    val = "dataset.val_per_class=5"  # then the history, which is kept with the weights, has the metrics
+    assert entry.key_of(settings(val, "metric=[acc]")) != entry.key_of(settings(val))
 
 
 def test_an_edit_of_the_sources_makes_other_entries(tmp_path):
     package = tmp_path / "lt_calib"
-    shutil.copytree(share.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
-    before = share.checksum_of_sources(package)
+    shutil.copytree(sources.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    before = sources.checksum_of_sources(package)
     (package / "report" / "noise.py").write_text("# stage 1 runs nothing of this\n")
-    assert share.checksum_of_sources(package) == before
-    for name in ("loss/smoothing.py", "metric/ece.py", "trainer.py", "stage/sam.py"):
+    assert sources.checksum_of_sources(package) == before
+    for name in ("loss/smoothing.py", "metric/ece.py", "training/trainer.py", "training/sam.py"):
         path = package / name
         path.write_text(path.read_text() + "\n")
-        assert share.checksum_of_sources(package) != before
-        before = share.checksum_of_sources(package)
+        assert sources.checksum_of_sources(package) != before
+        before = sources.checksum_of_sources(package)
 
 
-def test_a_second_job_waits_and_a_half_entry_is_none(tmp_path, monkeypatch, caplog):
+def test_a_second_job_waits_and_a_half_entry_is_none(tmp_path, caplog):
     caplog.set_level("INFO", "lt_calib")
-    cfg = bare_job(tmp_path / "cache")
-    monkeypatch.setattr(share, "settings_of", lambda cfg, data: {"a": 1})
     key = entry.key_of({"a": 1})
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / f"{key}.ckpt").write_bytes(b"half")  # of a writer that was killed
@@ -189,11 +187,11 @@ def test_a_second_job_waits_and_a_half_entry_is_none(tmp_path, monkeypatch, capl
 
     def job(name: str) -> None:
         path = tmp_path / name
-        with share.shared_stage1(cfg, None, path):
+        with share.shared_stage1(tmp_path / "cache", {"a": 1}, here(), path):
             if not path.exists():
                 trained.append(name)
                 time.sleep(1)
-                checkpoint(path, cfg)
+                checkpoint(path)
 
     jobs = [threading.Thread(target=job, args=(name,)) for name in "abc"]
     for thread in jobs:
@@ -205,27 +203,21 @@ def test_a_second_job_waits_and_a_half_entry_is_none(tmp_path, monkeypatch, capl
     assert "waits for it" in caplog.text
 
 
-def test_a_job_that_fails_leaves_no_entry_and_no_lock(tmp_path, monkeypatch):
-    cfg = bare_job(tmp_path)
-    monkeypatch.setattr(share, "settings_of", lambda cfg, data: {})
+def test_a_job_that_fails_leaves_no_entry_and_no_lock(tmp_path):
     for _ in range(2):  # a lock that stayed would stop the second
-        with pytest.raises(KeyError), share.shared_stage1(cfg, None, tmp_path / "mine.ckpt"):
+        with pytest.raises(KeyError), share.shared_stage1(tmp_path, {}, here(), tmp_path / "mine.ckpt"):
             raise KeyError
     assert entry.keys(tmp_path) == []
 
 
-def test_a_cache_that_cannot_be_used_is_said(tmp_path, monkeypatch, caplog):
+def test_a_cache_that_cannot_be_used_is_said(tmp_path, caplog):
     (tmp_path / "file").write_text("")
-    cfg = bare_job(tmp_path / "file" / "cache")
-    monkeypatch.setattr(share, "settings_of", lambda cfg, data: {})
-    with share.shared_stage1(cfg, None, tmp_path / "mine.ckpt"):
+    with share.shared_stage1(tmp_path / "file" / "cache", {}, here(), tmp_path / "mine.ckpt"):
         (tmp_path / "mine.ckpt").write_bytes(b"weights")
     assert "nothing is added to it" in caplog.text
 
 
 def test_a_sound_entry_is_taken_where_nothing_can_be_written(tmp_path, monkeypatch, caplog):
-    cfg = bare_job(tmp_path)
-    monkeypatch.setattr(share, "settings_of", lambda cfg, data: {})
     (tmp_path / "sound").write_bytes(b"weights")
     entry.store(tmp_path, entry.key_of({}), tmp_path / "sound", {})
 
@@ -233,7 +225,7 @@ def test_a_sound_entry_is_taken_where_nothing_can_be_written(tmp_path, monkeypat
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("filelock.FileLock.acquire", refuse)
-    with share.shared_stage1(cfg, None, tmp_path / "mine.ckpt"):
+    with share.shared_stage1(tmp_path, {}, here(), tmp_path / "mine.ckpt"):
         assert (tmp_path / "mine.ckpt").read_bytes() == b"weights"
     assert "nothing is added to it" in caplog.text
 
@@ -257,15 +249,14 @@ def test_the_file_of_a_part_of_ones_own_makes_another_entry(tmp_path, monkeypatc
     monkeypatch.syspath_prepend(tmp_path)
     mine = "stage1.loss._target_=mylab_loss.Mine"
     before = settings("loss@stage1.loss=cross_entropy", mine)
-    cfg = OmegaConf.create(OmegaConf.to_container(compose_config(*STAGE1, mine), resolve=True))
-    assert isinstance(cfg, DictConfig)
-    assert list(share.made_by(cfg)) == ["torch", "device", "sources", "mylab_loss.Mine"]
+    by = sources.made_by(plain(compose_config(*STAGE1, mine)), torch.device("cpu"))
+    assert list(by) == ["torch", "device", "sources", "mylab_loss.Mine"]
     with (tmp_path / "mylab_loss.py").open("a") as stream:
         stream.write("    twice = 2\n")
     assert settings("loss@stage1.loss=cross_entropy", mine) == before  # this process runs what it has imported
-    share.keep(tmp_path, ONE, tmp_path / "mine.ckpt", {}, share.made_by(cfg))
+    share.keep(tmp_path, ONE, tmp_path / "mine.ckpt", {}, by)
     assert "sources have changed since this process began" in caplog.text
-    share.source_of_this_process.cache_clear()
+    sources.source_of_this_process.cache_clear()
     assert entry.key_of(settings("loss@stage1.loss=cross_entropy", mine)) != entry.key_of(before)
 
 
@@ -301,8 +292,9 @@ def test_the_command(tmp_path, monkeypatch, capsys):
 
 def test_an_empty_root_turns_it_off(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with share.shared_stage1(bare_job(""), None, tmp_path / "mine.ckpt"):
-        checkpoint(tmp_path / "mine.ckpt", bare_job(tmp_path))
+    assert built(*STAGE1, "cache=on", "cache.root=''").cache_root is None
+    with share.shared_stage1(None, {}, here(), tmp_path / "mine.ckpt"):
+        checkpoint(tmp_path / "mine.ckpt")
     assert [path.name for path in tmp_path.iterdir()] == ["mine.ckpt"]
     monkeypatch.setenv("LT_CALIB_CACHE", "")
     monkeypatch.setattr(sys, "argv", ["cache", "ls"])

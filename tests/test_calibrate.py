@@ -3,15 +3,14 @@ import shutil
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 
 from lt_calib.calibrate import calibrate_folder, cross_fitted, load_calibrator
 from lt_calib.errors import InputError
+from lt_calib.job.results import read_predictions, write_predictions
+from lt_calib.measure.per_class import per_class
 from lt_calib.metric.ece import expected_calibration_error
-from lt_calib.metric.per_class import per_class
 from lt_calib.posthoc.vector import Vector
 from lt_calib.predictor import load_run
-from lt_calib.results import read_predictions, write_predictions
 from lt_calib.run import run
 from tests.conftest import TINY, compose_config
 
@@ -71,8 +70,7 @@ def test_what_was_fitted_to_a_picture_does_not_judge_it():
     draws = torch.Generator().manual_seed(0)
     targets = torch.arange(60) % 10  # six of each class, in turn
     logits = 2 * torch.randn(60, 10, generator=draws)
-    node = OmegaConf.create({"_target_": "lt_calib.posthoc.vector.Vector", "_partial_": True})
-    out = cross_fitted(node, logits, targets)
+    out = cross_fitted(Vector, logits, targets)
     assert out is not None
     for fold in range(5):
         held = torch.arange(60) // 10 % 5 == fold
@@ -81,7 +79,7 @@ def test_what_was_fitted_to_a_picture_does_not_judge_it():
     own = Vector(10).fit(logits, targets)(logits).log()
     nll = torch.nn.functional.nll_loss
     assert float(nll(out, targets)) > float(nll(own, targets)) + 0.1
-    assert cross_fitted(node, logits[:10], targets[:10]) is None
+    assert cross_fitted(Vector, logits[:10], targets[:10]) is None
 
 
 def test_a_run_without_a_validation_part_is_refused(composed, tmp_path):
@@ -114,11 +112,19 @@ def test_bad_arguments(folder, tmp_path):
         calibrate_folder(folder, ["posthoc=isotone"])
 
 
-def test_a_file_that_would_build_something_else(folder):
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("subprocess.run", r"code outside lt_calib.* --trust"),
+        ("lt_calib.run.os.getcwd", "no part that a file may build"),
+        ("lt_calib.files.checkpoint.remove_remains", "no part that a file may build"),
+    ],
+)
+def test_a_file_that_would_build_something_else(folder, target, said):
     content = torch.load(calibrated(folder), weights_only=True)
-    content["posthoc"]["_target_"] = "subprocess.run"
+    content["posthoc"]["_target_"] = target
     torch.save(content, folder / "calibrators.ckpt")
-    with pytest.raises(InputError, match="no part of lt_calib"):
+    with pytest.raises(InputError, match=said):
         load_calibrator(folder / "calibrators.ckpt", "stage2", 10, {})
 
 

@@ -14,10 +14,10 @@ from lt_calib.campaign import jobs as campaign
 from lt_calib.campaign import work
 from lt_calib.campaign.__main__ import main as command
 from lt_calib.campaign.__main__ import refuse_other_extra, seconds_of
-from lt_calib.check import check_keys
 from lt_calib.errors import InputError
-from lt_calib.lock import alone_in
+from lt_calib.files.lock import alone_in
 from lt_calib.report.read import read_runs
+from lt_calib.settings.check import check_keys
 from tests.conftest import CONF, SMALL, compose_config
 
 NAMES = sorted(path.stem for path in (CONF / "campaign").glob("*.yaml"))
@@ -151,9 +151,9 @@ def test_a_grid_is_kept_beside_the_results_with_its_main_metrics(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "results.json").write_text("{}")
     (tmp_path / "run" / "config.yaml").write_text(
-        "seed: 0\ndataset: {root: somewhere, if: 10}\ntrainer: {compile: true}"
+        "seed: 0\ndataset: {root: somewhere, if: 10.0, eval_batch_size: 9}\ntrainer: {compile: true}"
     )
-    (tmp_path / "run" / "grid.json").write_text(json.dumps({"schema": 1, "chosen": 0, "points": [point]}))
+    (tmp_path / "run" / "grid.json").write_text(json.dumps({"schema": 2, "chosen": 0, "points": [point]}))
     job = campaign.Job(("+experiment=a",), Path("a_plain_seed0.json"))
     work.keep(tmp_path / "run" / "results.json", job, "small", tmp_path / "kept" / job.file)
     assert json.loads((tmp_path / "kept" / job.file).read_text()) == {
@@ -161,7 +161,7 @@ def test_a_grid_is_kept_beside_the_results_with_its_main_metrics(tmp_path):
     }
     kept = json.loads((tmp_path / "kept" / "a_plain_seed0.grid.json").read_text())
     del values["mce"]
-    assert kept == {"schema": 1, "chosen": 0, "points": [{"settings": {"eps_head": 0.1}, "test": values}]}
+    assert kept == {"schema": 2, "chosen": 0, "points": [{"settings": {"eps_head": 0.1}, "test": values}]}
 
 
 def main(monkeypatch, *arguments: str) -> object:
@@ -179,7 +179,7 @@ if settings["dataset.if"] == "1000":
 folder = pathlib.Path(settings["hydra.run.dir"].strip("'"))
 folder.mkdir(parents=True, exist_ok=True)
 (folder / "config.yaml").write_text("{{stage1: {{max_epochs: 1}}, gone: 1}}")
-(folder / "results.json").write_text(json.dumps({{"schema": 1, "name": "ce", "stage1": {{"epochs": 1}}}}))
+(folder / "results.json").write_text(json.dumps({{"schema": 2, "name": "ce", "stage1": {{"epochs": 1}}}}))
 """
 
 
@@ -219,6 +219,7 @@ def test_what_is_done_stays_done_and_a_failure_is_said(small, monkeypatch, capfd
         ({"campaign": {"settings": content["campaign"]["settings"] | {"stage1.max_epochs": 2}}}, "was 2 and is 1"),
         ({"campaign": {}}, "holds no results of a campaign"),
         ({"schema": 0}, "has schema 0"),
+        ({"schema": 1}, "python -m lt_calib.convert"),
     ):
         path.write_text(json.dumps(content | change))
         assert said in str(main(monkeypatch, "--status"))
@@ -283,9 +284,9 @@ def test_a_second_campaign_beside_the_first_takes_other_jobs(small, monkeypatch)
         assert run() == "in use"
     kept = small / "r" / job.file
     kept.parent.mkdir(parents=True)
-    kept.write_text(json.dumps({"schema": 1, "campaign": {"settings": {}}}))
+    kept.write_text(json.dumps({"schema": 2, "campaign": {"settings": {}}}))
     assert run() == "done"
-    kept.write_text(json.dumps({"schema": 1, "campaign": {"settings": {"stage1.max_epochs": 7}}}))
+    kept.write_text(json.dumps({"schema": 2, "campaign": {"settings": {"stage1.max_epochs": 7}}}))
     assert run() == "failed"
 
 
@@ -357,7 +358,7 @@ def test_a_job_that_ends_well_within_the_grace_is_kept(small, monkeypatch):
         f"#!{sys.executable}\nimport pathlib, signal, sys, time\n"
         "folder = pathlib.Path(dict(a.split('=', 1) for a in sys.argv[3:])['hydra.run.dir'].strip(\"'\"))\n"
         "folder.mkdir(parents=True, exist_ok=True)\n(folder / 'config.yaml').write_text('seed: 0')\n"
-        "def end(*how):\n    (folder / 'results.json').write_text('{\"schema\": 1}')\n    sys.exit(0)\n"
+        "def end(*how):\n    (folder / 'results.json').write_text('{\"schema\": 2}')\n    sys.exit(0)\n"
         "signal.signal(signal.SIGTERM, end)\n(folder / 'ready').touch()\ntime.sleep(60)\n"
     )
     script.chmod(0o755)
@@ -390,7 +391,7 @@ def test_a_budget_ends_a_job_which_goes_on_the_next_time(small, monkeypatch, cap
             break
     assert main(monkeypatch) == 0
     said = capfd.readouterr().out
-    assert "Going on after epoch" in said
+    assert "Resuming after epoch" in said
     assert "1 of 1 done" in said
 
 

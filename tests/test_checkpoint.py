@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from lt_calib.checkpoint import load_stage, save_stage, write_atomically
 from lt_calib.errors import InputError
+from lt_calib.files.checkpoint import load_stage, save_stage, write_atomically
 
 DATA = {"name": "d", "val_per_class": 0}
 
@@ -75,3 +75,7 @@ def test_a_stage_1_of_other_data_is_refused(tmp_path):
     save_stage(tmp_path / "a.ckpt", *parts(), {"data": DATA})
     with pytest.raises(InputError, match="other data: val_per_class was 0, here it is 20"):
         load_stage(tmp_path / "a.ckpt", *parts(), DATA | {"val_per_class": 20})
+    save_stage(tmp_path / "b.ckpt", *parts(), {"data": DATA | {"sha256": "1"}})
+    with pytest.raises(InputError, match="other data: sha256 was 1, here it is 2"):  # the same name and other images
+        load_stage(tmp_path / "b.ckpt", *parts(), DATA | {"sha256": "2"})
+    load_stage(tmp_path / "a.ckpt", *parts(), DATA | {"sha256": "2"})  # of a version that did not keep it

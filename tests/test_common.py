@@ -1,49 +1,73 @@
 """The contract of every plug-in that conf/ lists, found by discovery: a new yaml needs no edit here."""
 
-from collections.abc import Callable
 from copy import deepcopy
+from inspect import signature
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from lt_calib.build import finish, without
-from lt_calib.dataset.loader import ResidentLoader
-from tests.conftest import CONF, plugins
+from lt_calib.dataset.resident import ResidentLoader
+from lt_calib.job.build_stages import build_augment
+from lt_calib.settings.check import make
+from lt_calib.settings.schema import plain
+from tests.conftest import CONF, compose_config, plugins
 
 COUNTS = [40, 22, 12, 6, 3, 2, 1]
 K = len(COUNTS)
 TARGETS = torch.repeat_interleave(torch.arange(K), torch.tensor(COUNTS))
 
 
-def node(composed: Callable[..., DictConfig], group: str, name: str) -> Any:
-    """The yaml of one plug-in with its interpolations resolved, as an experiment on the digits has it."""
-    package = {"loss": "stage1.loss", "sampler": "stage1.sampler"}.get(group, group)
-    at = "" if package == group else f"@{package}"
-    cfg = composed("dataset=digits_lt", "model=resnet32_cosine", f"{group}{at}={name}")
-    resolved = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
-    return OmegaConf.select(resolved, package)
+def config(group: str, name: str) -> DictConfig:
+    """What an experiment on the digits has with the plug-in."""
+    at = f"@stage1.{group}" if group in ("loss", "sampler") else ""
+    cfg = compose_config("dataset=digits_lt", "model=resnet32_cosine", f"{group}{at}={name}")
+    return OmegaConf.create(plain(cfg))  # type: ignore[return-value]
+
+
+def loss_of(name: str, counts: list[int], prior: Any = None) -> Any:
+    return make(config("loss", name), "stage1.loss", counts, prior=prior)
+
+
+def sampler_of(name: str, targets: torch.Tensor, **facts: Any) -> Any:
+    return make(config("sampler", name), "stage1.sampler", targets, **({"seed": 0, "stage": 1} | facts))
+
+
+class Augment:
+    """An augmentation as a run builds and calls it: one that mixes nothing in is given no partner."""
+
+    def __init__(self, name: str, counts: list[int] = COUNTS, **settings: Any) -> None:
+        cfg = config("augment", name)
+        cfg.augment.update(settings)
+        targets = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+        data: Any = SimpleNamespace(class_counts=counts, num_classes=len(counts), targets=lambda split: targets)
+        callback, _ = build_augment(cfg, data)
+        assert callback is not None
+        self.set_epoch = callback.set_epoch
+        self.augment: Any = callback.augment
+        self.mixes = "partner" in signature(self.augment).parameters
+
+    def __call__(self, images: torch.Tensor, targets: torch.Tensor, draws: torch.Generator, partner: Any = None) -> Any:
+        return self.augment(images, targets, draws, *([partner] if self.mixes else []))
 
 
 @pytest.fixture(params=plugins("loss"))
-def loss(request, composed) -> torch.nn.Module:
-    return instantiate(node(composed, "loss", request.param))(COUNTS, prior=None)
+def loss(request) -> torch.nn.Module:
+    return loss_of(request.param, COUNTS)
 
 
 @pytest.fixture(params=plugins("augment"))
-def augment(request, composed) -> Any:
-    part = instantiate(without(node(composed, "augment", request.param), "partner"))
-    return finish(part, class_counts=COUNTS)
+def augment(request) -> Augment:
+    return Augment(request.param)
 
 
 @pytest.fixture(params=plugins("sampler"))
-def make_sampler(request, composed) -> Any:
-    factory = instantiate(node(composed, "sampler", request.param))
-    return lambda **kwargs: factory(TARGETS, num_classes=K, **({"seed": 0, "stage": 1} | kwargs))
+def make_sampler(request) -> Any:
+    return lambda **facts: sampler_of(request.param, TARGETS, num_classes=K, **facts)
 
 
 # --- losses ---
@@ -116,31 +140,30 @@ def test_loss_does_not_depend_on_the_order_of_the_batch(loss):
 def test_loss_falls(loss):
     logits = torch.randn(30, K, requires_grad=True)
     targets = torch.arange(30) % K
-    optimiser = torch.optim.SGD([logits], lr=1.0)
+    optimizer = torch.optim.SGD([logits], lr=1.0)
     values = []
     for _ in range(20):
         value = loss(logits, targets)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         value.backward()
-        optimiser.step()
+        optimizer.step()
         values.append(value.item())
     assert values[-1] < values[0]
 
 
 @pytest.mark.parametrize("k", [2, 1000])
-def test_loss_with_few_and_many_classes(composed, k):
+def test_loss_with_few_and_many_classes(k):
     counts = [max(1, 500 // (c + 1)) for c in range(k)]
     for name in plugins("loss"):
-        loss = instantiate(node(composed, "loss", name))(counts, prior=None)
+        loss = loss_of(name, counts)
         assert bool(torch.isfinite(loss(torch.randn(1, k), torch.tensor([k - 1]))))  # a batch of one, the rest missing
 
 
-def test_losses_of_several_settings_are_evaluated_at_once(composed):
+def test_losses_of_several_settings_are_evaluated_at_once():
     """All that settings decide lies in buffers: a stack of losses is one vmapped call."""
     logits, targets = torch.randn(2, 12, K), torch.arange(12) % K
     for name in plugins("loss"):
-        factory = instantiate(node(composed, "loss", name))
-        losses = [factory(counts, prior=None).eval() for counts in (COUNTS, COUNTS[::-1])]
+        losses = [loss_of(name, counts).eval() for counts in (COUNTS, COUNTS[::-1])]
         _, buffers = torch.func.stack_module_state(losses)
 
         def one(state, z, loss=losses[0]):
@@ -201,15 +224,10 @@ def partnered() -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, torch.T
     return *batch(), (torch.randn(12, 3, 32, 32, generator=draws), torch.eye(K)[torch.arange(12) * 5 % K])
 
 
-def set_epoch(augment: Any, epoch: int) -> None:
-    if hasattr(augment, "set_epoch"):
-        augment.set_epoch(epoch)
-
-
 @pytest.mark.parametrize("epoch", [0, 10])
 def test_augmentation_of_a_picture_depends_on_it_and_its_partner_alone(augment, epoch):
     """What is done to a batch is what is done to each picture: the others may be anything."""
-    set_epoch(augment, epoch)
+    augment.set_epoch(epoch)
     images, targets, (others, labels) = partnered()
     before = images.clone(), targets.clone(), others.clone(), labels.clone()
     for seed in range(6):
@@ -229,36 +247,30 @@ def test_augmentation_of_a_picture_depends_on_it_and_its_partner_alone(augment, 
 
 @pytest.mark.parametrize("name", plugins("augment"))
 @pytest.mark.parametrize("k", [2, 1000])
-def test_augmentation_with_few_and_many_classes(composed, name, k):
-    counts = [max(1, 500 // (c + 1)) for c in range(k)]
-    part = instantiate(without(node(composed, "augment", name), "partner"))
-    augment = finish(part, class_counts=counts)
+def test_augmentation_with_few_and_many_classes(name, k):
+    augment = Augment(name, [max(1, 500 // (c + 1)) for c in range(k)])
     images, targets = torch.randn(4, 3, 32, 32), torch.eye(k)[torch.tensor([0, k - 1, 0, k // 2])]
     _, mixed = augment(images, targets, torch.Generator().manual_seed(0))
     torch.testing.assert_close(mixed.sum(1), torch.ones(4))
 
 
-def test_augmentation_per_batch_or_per_picture(composed):
-    names = [name for name in plugins("augment") if "per" in node(composed, "augment", name)]
+def test_augmentation_per_batch_or_per_picture():
+    names = [name for name in plugins("augment") if "per" in config("augment", name).augment]
     assert set(names) >= {"mixup", "cutmix", "cmo", "remix", "cut_thumbnail", "mixed_cut_thumbnail"}
     for name in names:
-        settings = without(node(composed, "augment", name), "partner")
+        always = {"prob": 1.0} if "prob" in config("augment", name).augment else {}
         same = torch.randn(1, 3, 32, 32).expand(12, -1, -1, -1), torch.eye(K)[:1].expand(12, -1)
         partner = torch.randn(1, 3, 32, 32).expand(12, -1, -1, -1), same[1]
-        if "prob" in settings:
-            settings.prob = 1.0
         kinds = {}
         for per in ("batch", "picture"):
-            settings.per = per
-            augment = finish(instantiate(settings), class_counts=COUNTS)
-            set_epoch(augment, 10)
+            augment = Augment(name, COUNTS, per=per, **always)
+            augment.set_epoch(10)
             out, _ = augment(*same, torch.Generator().manual_seed(3), partner)
             kinds[per] = len({tuple(picture.flatten().tolist()) for picture in out})
         assert kinds["batch"] == 1, name  # one draw for all
         assert kinds["picture"] >= 10, name
-        settings.per = "epoch"
         with pytest.raises(Exception, match="per 'epoch'"):
-            finish(instantiate(settings), class_counts=COUNTS)
+            Augment(name, per="epoch")
 
 
 # --- samplers ---
@@ -301,9 +313,9 @@ def test_sampler_repeats_its_epochs_and_no_others(make_sampler):
 
 @pytest.mark.parametrize("name", plugins("sampler"))
 @pytest.mark.parametrize("counts", [[3, 1], [5, 2, 1], [max(1, 500 // (c + 1)) for c in range(1000)]])
-def test_sampler_with_few_and_many_classes(composed, name, counts):
+def test_sampler_with_few_and_many_classes(name, counts):
     targets = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
-    sampler = instantiate(node(composed, "sampler", name))(targets, num_classes=len(counts), seed=0, stage=1)
+    sampler = sampler_of(name, targets, num_classes=len(counts))
     assert len(list(sampler)) == len(targets)
     assert float(sampler.prior.sum()) == pytest.approx(1)
 
@@ -329,12 +341,12 @@ def test_sampler_is_cut_among_the_ranks(make_sampler, world_size):
 
 @pytest.mark.parametrize("name", plugins("resample"))
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
-def test_resampling_balances_repeats_and_keeps_its_input(composed, name, dtype):
-    resample = instantiate(without(node(composed, "resample", name), "space"))
+def test_resampling_balances_repeats_and_keeps_its_input(name, dtype):
+    cfg = config("resample", name)
     images = (torch.rand(len(TARGETS), 4, 4, 3, generator=torch.Generator().manual_seed(0)) * 255).to(dtype)
     before, state = images.clone(), np.random.get_state()[1].copy()  # type: ignore[index]
-    out, targets = resample(images, TARGETS, seed=0)
-    again, _ = resample(images, TARGETS, seed=0)
+    out, targets = make(cfg, "resample", images, TARGETS, seed=0)
+    again, _ = make(cfg, "resample", images, TARGETS, seed=0)
     counts = torch.bincount(targets, minlength=K)
     assert int(counts.max()) <= 1.2 * int(counts.min())
     assert out.shape[1:] == images.shape[1:]
@@ -347,7 +359,7 @@ def test_resampling_balances_repeats_and_keeps_its_input(composed, name, dtype):
 # --- the rule that a plug-in is one yaml, one code file, one test file ---
 
 
-@pytest.mark.parametrize("group", ["loss", "augment", "sampler", "metric", "resample"])
+@pytest.mark.parametrize("group", ["loss", "augment", "sampler", "metric", "posthoc", "resample"])
 def test_one_yaml_one_code_file_one_test_file(group):
     for name in plugins(group):
         target = next(line for line in (CONF / group / f"{name}.yaml").read_text().splitlines() if "_target_" in line)
@@ -357,9 +369,8 @@ def test_one_yaml_one_code_file_one_test_file(group):
 
 
 @pytest.mark.parametrize("name", ["balanced_softmax", "lade", "dynamic_balanced_softmax"])
-def test_a_given_prior_replaces_the_counts(composed, name):
-    factory = instantiate(node(composed, "loss", name))
+def test_a_given_prior_replaces_the_counts(name):
     logits, targets = torch.randn(30, K), torch.arange(30) % K
-    balanced = factory([5] * K, prior=None)(logits, targets)
-    torch.testing.assert_close(factory(COUNTS, prior=torch.full((K,), 1 / K))(logits, targets), balanced)
-    assert not torch.allclose(factory(COUNTS, prior=None)(logits, targets), balanced)
+    balanced = loss_of(name, [5] * K)(logits, targets)
+    torch.testing.assert_close(loss_of(name, COUNTS, torch.full((K,), 1 / K))(logits, targets), balanced)
+    assert not torch.allclose(loss_of(name, COUNTS)(logits, targets), balanced)

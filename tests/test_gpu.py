@@ -4,20 +4,18 @@ import json
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 
-from lt_calib import build
-from lt_calib.grid import at_point
+from lt_calib.job.build_grid import at_point
 from lt_calib.model.resnet_cifar import ResNetCIFAR
 from lt_calib.run import run
-from lt_calib.trainer import compile_in_place
-from tests.conftest import CONF, TINY, compose_config
-from tests.stage.test_resume import stop_at, what_a_run_gave
+from lt_calib.training.trainer import compile_in_place
+from tests.conftest import CONF, TINY, built, compose_config
+from tests.training.test_resume import stop_at, what_a_run_gave
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 ON_GPU = [*(word for word in TINY if not word.startswith("trainer.")), "trainer=gpu", "dataset.batch_size=64"]
-AUGMENTATIONS = sorted(path.stem for path in (CONF / "augment").glob("*.yaml"))
+AUGMENTATIONS = sorted(path.stem for path in (CONF / "augment").glob("*.yaml") if path.stem != "none")
 
 
 def test_a_job_is_trained_in_bfloat16_and_says_on_what(tmp_path):
@@ -30,20 +28,17 @@ def test_a_job_is_trained_in_bfloat16_and_says_on_what(tmp_path):
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_no_augmentation_waits_for_the_device(name):
-    cfg = compose_config("dataset=digits_lt", f"augment={name}")
-    OmegaConf.resolve(cfg)
-    data = build.build_data(cfg)
-    callbacks, _ = build.build_augment(cfg, data)
+    callback = built("dataset=digits_lt", f"augment={name}").stages[0].augment
+    assert callback is not None
     draws = torch.Generator("cuda").manual_seed(0)
     images, targets = torch.randn(64, 3, 32, 32, device="cuda"), torch.arange(64, device="cuda") % 10
-    for callback in callbacks:
-        callback.set_epoch(1)
-        callback.apply([images, targets, images.flip(0), targets.flip(0)], draws)  # what is copied once is there now
-        torch.cuda.set_sync_debug_mode("error")
-        try:
-            callback.apply([images, targets, images.flip(0), targets.flip(0)], draws)
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
+    callback.set_epoch(1)
+    callback.apply([images, targets, images.flip(0), targets.flip(0)], draws)  # what is copied once is there now
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        callback.apply([images, targets, images.flip(0), targets.flip(0)], draws)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 def test_a_stopped_job_ends_as_an_undisturbed_one(tmp_path, monkeypatch):

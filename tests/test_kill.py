@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import SMALL
-from tests.stage.test_resume import what_a_run_gave
+from tests.training.test_resume import what_a_run_gave
 
 KILLS = 20
 COMMAND = [

@@ -12,9 +12,9 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import get_class
 from omegaconf import OmegaConf
 
-from lt_calib.config import register
 from lt_calib.errors import InputError
-from lt_calib.search import check_objective, objective
+from lt_calib.settings.objective import check_objective, objective
+from lt_calib.settings.schema import register
 from tests.conftest import CONF, SMALL, TINY, compose_config
 
 SWEEP = [
@@ -88,11 +88,11 @@ def test_a_search_by_several_processes_at_once_is_refused(monkeypatch):
     ("overrides", "said"),
     [
         ([], "held-out validation part"),
-        (["dataset.val_per_class=5", "objective=f1"], "objective=f1 must be one of"),
-        (["dataset.val_per_class=5", "objective=ece_floor"], "must be one of"),
-        (["dataset.val_per_class=5", "objective=ece_floor_mean"], "must be one of the metrics to search by: acc, "),
-        (["dataset.val_per_class=5", "objective=overconf_tail"], "must be one of"),
-        (["dataset.val_per_class=5", "objective=brier_split_uncertainty"], "must be one of"),
+        (["dataset.val_per_class=5", "objective=f1"], "objective=f1 must be a metric that says which way it is better"),
+        (["dataset.val_per_class=5", "objective=ece_floor"], "must be a metric that says"),
+        (["dataset.val_per_class=5", "objective=ece_floor_mean"], "says which way it is better: acc, "),
+        (["dataset.val_per_class=5", "objective=overconf_tail"], "must be a metric that says"),
+        (["dataset.val_per_class=5", "objective=brier_split_uncertainty"], "must be a metric that says"),
         (["dataset.val_per_class=5", "objective=brier_split_resolution"], "set hydra.sweeper.direction=maximize"),
         (["dataset.val_per_class=5", "objective=acc_tail"], "set hydra.sweeper.direction=maximize"),
     ],

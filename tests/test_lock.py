@@ -5,11 +5,11 @@ import sys
 import pytest
 
 from lt_calib.errors import InputError
-from lt_calib.lock import alone_in, system_lock
+from lt_calib.files.lock import alone_in, system_lock
 from lt_calib.run import job
 from tests.conftest import TINY, compose_config, in_hydra
 
-HOLD = "import sys, time; from pathlib import Path; from lt_calib.lock import alone_in\n"
+HOLD = "import sys, time; from pathlib import Path; from lt_calib.files.lock import alone_in\n"
 HOLD += "with alone_in(Path(sys.argv[1])): print(flush=True); time.sleep(100)"
 
 

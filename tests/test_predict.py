@@ -1,6 +1,7 @@
 import csv
 import json
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,9 +10,10 @@ from PIL import Image
 
 from lt_calib.calibrate import calibrate_folder
 from lt_calib.errors import InputError
-from lt_calib.predict import main, read_picture
+from lt_calib.job.results import read_predictions
+from lt_calib.model.resnet_cifar import ResNetCIFAR
+from lt_calib.predict import main, read_image
 from lt_calib.predictor import export, load_run
-from lt_calib.results import read_predictions
 from lt_calib.run import run
 from tests.conftest import TINY, TINY_FULL, compose_config
 
@@ -26,6 +28,30 @@ def trained(tmp_path_factory):
     overrides = [*TINY, "stage2.max_epochs=1", "+experiment=cutmix_awabs", VAL, "posthoc=temperature"]
     run(compose_config(*overrides), folder)
     return folder
+
+
+class OwnBackbone(ResNetCIFAR):
+    """Code outside the package."""
+
+
+def test_a_backbone_of_ones_own_is_loaded_where_it_is_trusted(trained, tmp_path, monkeypatch, capsys):
+    shutil.copytree(trained, tmp_path / "run")
+    path = tmp_path / "run" / "config.yaml"
+    own = f"{OwnBackbone.__module__}.OwnBackbone"
+    path.write_text(path.read_text().replace("lt_calib.model.resnet_cifar.ResNetCIFAR", own))
+    with pytest.raises(InputError, match=f"{own}, which is code outside lt_calib"):
+        load_run(tmp_path / "run")
+    images = digit_pictures()[:5]
+    wanted = load_run(trained).predict_proba(images)
+    torch.testing.assert_close(load_run(tmp_path / "run", trust=True).predict_proba(images), wanted)
+    Image.fromarray(images[0].permute(1, 2, 0).numpy()).save(tmp_path / "0.png")
+    command = ["predict", str(tmp_path / "run"), str(tmp_path / "0.png"), "--out", str(tmp_path / "predictions.csv")]
+    monkeypatch.setattr("sys.argv", command)
+    with pytest.raises(SystemExit, match="--trust"):
+        main()
+    monkeypatch.setattr("sys.argv", [*command, "--trust"])
+    main()
+    assert "1 images, 0 files skipped" in capsys.readouterr().out
 
 
 def digit_pictures() -> torch.Tensor:
@@ -45,7 +71,7 @@ def test_probabilities_are_the_runs_calibrated_ones(trained):
     assert predictor.groups["tail"] == [7, 8, 9]
     with pytest.raises(ValueError, match=r"must be \(N, 3, 32, 32\)"):
         predictor.predict_proba(images[:, :1])
-    with pytest.raises(ValueError, match="not normalised"):
+    with pytest.raises(ValueError, match="not normalized"):
         predictor.predict_proba(torch.randn(2, 3, 32, 32))
 
 
@@ -74,21 +100,25 @@ def test_pictures_of_any_size_and_mode(tmp_path):
     modes["F.tif"] = Image.fromarray(np.full((40, 40), 200 / 255, dtype=np.float32))
     clear = Image.new("RGBA", (32, 32), (0, 0, 0, 0))
     modes["RGBA.png"] = clear
+    read = partial(read_image, shape=(3, 32, 32))
     for name, picture in modes.items():
         picture.save(tmp_path / name)
-        read = read_picture(tmp_path / name)
-        assert read.shape == (3, 32, 32)
-        assert read.dtype == torch.uint8
-    assert read_picture(tmp_path / "RGB.png")[:, 5, 5].tolist() == [200, 0, 0]
-    assert read_picture(tmp_path / "16.png")[:, 5, 5].tolist() == [200, 200, 200]
-    assert read_picture(tmp_path / "dark.png").unique().tolist() == [0]
-    assert read_picture(tmp_path / "darker.tif").unique().tolist() == [1]
-    assert read_picture(tmp_path / "F.tif").unique().tolist() == [200]
+        assert read(tmp_path / name).shape == (3, 32, 32)
+        assert read(tmp_path / name).dtype == torch.uint8
+    assert read(tmp_path / "RGB.png")[:, 5, 5].tolist() == [200, 0, 0]
+    assert read(tmp_path / "16.png")[:, 5, 5].tolist() == [200, 200, 200]
+    assert read(tmp_path / "dark.png").unique().tolist() == [0]
+    assert read(tmp_path / "darker.tif").unique().tolist() == [1]
+    assert read(tmp_path / "F.tif").unique().tolist() == [200]
     for pixels in (np.full((40, 40), 200, dtype=np.int32), np.full((40, 40), 200, dtype=np.float32)):
         Image.fromarray(pixels).save(tmp_path / "32.tif")
         with pytest.raises(ValueError, match=r"from 200 to 200, of which it is not known what white is"):
-            read_picture(tmp_path / "32.tif")
-    assert read_picture(tmp_path / "RGBA.png").unique().tolist() == [255]  # transparent is white
+            read(tmp_path / "32.tif")
+    assert read(tmp_path / "RGBA.png").unique().tolist() == [255]  # transparent is white
+    assert read_image(tmp_path / "RGB.png", (3, 28, 14)).shape == (3, 28, 14)
+    grey = read_image(tmp_path / "L.png", (1, 28, 28))
+    assert grey.shape == (1, 28, 28)
+    assert grey.unique().tolist() == [200]
 
 
 def test_the_command_lists_and_skips_what_it_cannot_read(trained, tmp_path, monkeypatch, capsys):
@@ -108,7 +138,7 @@ def test_the_command_lists_and_skips_what_it_cannot_read(trained, tmp_path, monk
     assert [float(row["confidence"]) for row in rows] == pytest.approx(probs.max(1).values.tolist(), abs=1e-6)
     assert {row["group"] for row in rows} <= {"head", "medium", "tail"}
     printed = capsys.readouterr().out
-    assert "3 pictures, 2 files skipped; calibrated" in printed
+    assert "3 images, 2 files skipped; calibrated" in printed
     assert "notes.txt" in printed
     assert "broken.png" in printed
 
@@ -145,5 +175,10 @@ def test_folders_that_hold_no_run(trained, tmp_path):
     evil = text.replace("lt_calib.model.resnet_cifar.ResNetCIFAR", "os.getcwd")
     assert evil != text
     (tmp_path / "evil" / "config.yaml").write_text(evil)
-    with pytest.raises(InputError, match="no part of lt_calib"):
+    with pytest.raises(InputError, match=r"os\.getcwd, which is code outside lt_calib.* --trust"):
         load_run(tmp_path / "evil")
+    evil = text.replace("lt_calib.model.resnet_cifar.ResNetCIFAR", "lt_calib.run.os.getcwd")
+    (tmp_path / "evil" / "config.yaml").write_text(evil)
+    for trust in (False, True):
+        with pytest.raises(InputError, match="no part that a file may build"):
+            load_run(tmp_path / "evil", trust)

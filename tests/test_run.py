@@ -1,19 +1,22 @@
 import csv
+import itertools
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_type_hints
 
 import numpy as np
 import pytest
 import torch
 from hydra.errors import CompactHydraException
+from hydra.utils import get_method, get_object
 
 from lt_calib.errors import InputError
-from lt_calib.metric.brier_split import BrierSplit
+from lt_calib.logger.none import NoLogger
 from lt_calib.run import run
-from tests.conftest import SMALL, TINY, compose_config, in_hydra, plugins
+from tests.conftest import SMALL, TINY, compose_config, in_hydra
 
 FULL = ["dataset.val_per_class=10", "trainer.eval_every=1", "posthoc=temperature", "figures=true"]
 FIGURES = [
@@ -43,14 +46,23 @@ def test_what_a_run_leaves(finished):
     assert names == figures | files
 
 
+def measured() -> set[str]:
+    """The values of the metrics that a run computes, by the type that each of them returns."""
+    names = set()
+    for name, node in compose_config(*SHORT, *FULL).metric.items():
+        fields = getattr(get_type_hints(get_method(node._target_))["return"], "_fields", None)
+        names |= {f"{name}_{field}" for field in fields} if fields else {name}
+    return names
+
+
 def test_results(finished):
     results = json.loads((finished / "results.json").read_text())
     assert list(results) == [
-        "schema", "name", "experiment", "seed", "settings", "changed", "dataset", "network", "recipe", "stage1",
-        "stage2", "calibrated", "environment",
+        "schema", "name", "experiment", "seed", "settings", "changed", "dataset", "transform", "network", "recipe",
+        "stage1", "stage2", "calibrated", "environment",
     ]  # fmt: skip
-    assert results["network"] == {"backbone": "ResNetCIFAR(blocks=1)", "classifier": "Linear"}
-    assert (results["schema"], results["name"], results["seed"]) == (1, "cutmix_awabs", 0)
+    assert results["network"] == {"backbone": {"name": "ResNetCIFAR", "blocks": 1}, "classifier": {"name": "Linear"}}
+    assert (results["schema"], results["name"], results["seed"]) == (2, "cutmix_awabs", 0)
     assert results["dataset"]["imbalance_factor"] == 10
     assert len(results["dataset"]["class_counts"]) == 10
     assert results["dataset"]["groups"] == {"head": [0, 1, 2], "medium": [3, 4, 5, 6], "tail": [7, 8, 9]}
@@ -58,9 +70,7 @@ def test_results(finished):
         assert results[stage]["epochs"] == 1
         assert results[stage]["images_per_second"] > 0
         groups = {f"{m}_{g}" for m in ("acc", "ece", "overconf") for g in ("head", "medium", "tail")}
-        several = {"ece_floor_mean", "ece_floor_q95", *(f"brier_split_{p}" for p in BrierSplit._fields)}
-        single = set(plugins("metric")) - {"ece_floor", "brier_split"}
-        assert set(results[stage]["test"]) == set(results[stage]["val"]) == single | several | groups
+        assert set(results[stage]["test"]) == set(results[stage]["val"]) == measured() | groups
         assert 0 <= results[stage]["test"]["acc"] <= 1
         low, high = results[stage]["test_intervals"]["acc"]
         assert low <= results[stage]["test"]["acc"] <= high
@@ -93,7 +103,7 @@ def test_history_has_a_row_an_epoch(finished):
 
 
 def test_a_second_start_trains_nothing(finished, composed, monkeypatch):
-    monkeypatch.setattr("lt_calib.build.build_data", lambda cfg: pytest.fail("started again"))
+    monkeypatch.setattr("lt_calib.job.build.build_data", lambda cfg: pytest.fail("started again"))
     before = (finished / "results.json").read_bytes()
     again = run(composed(*SHORT, *FULL), finished)
     assert again == json.loads(before)
@@ -148,16 +158,78 @@ def test_a_run_that_was_killed_after_stage_1_goes_on_with_stage_2(composed, tmp_
     from lt_calib.stage.classifier import ClassifierModule
     from lt_calib.stage.representation import RepresentationModule
 
-    monkeypatch.setattr(ClassifierModule, "training_step", lambda *a: pytest.fail("killed"))
-    with pytest.raises(pytest.fail.Exception, match="killed"):
-        run(composed(*SHORT), tmp_path)
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(ClassifierModule, "training_step", lambda *a: pytest.fail("killed"))
+        with pytest.raises(pytest.fail.Exception, match="killed"):
+            run(composed(*SHORT), tmp_path)
     monkeypatch.setattr(RepresentationModule, "training_step", lambda *a: pytest.fail("trained again"))
-    rows = []
-    monkeypatch.setattr("lt_calib.logger.none.NoLogger.log_epoch", lambda self, row: rows.append(row["stage"]))
     results = run(composed(*SHORT), tmp_path)
     assert (results["stage1"]["epochs"], results["stage2"]["epochs"]) == (1, 1)
-    assert rows == [1, 2]  # the logger gets stage 1's history too
+
+
+@pytest.fixture
+def told(monkeypatch) -> list[tuple[int, int]]:
+    """Stage and epoch of each row that the logger is told."""
+    rows: list[tuple[int, int]] = []
+    monkeypatch.setattr(
+        "lt_calib.logger.none.NoLogger.log_epoch", lambda self, row: rows.append((row["stage"], row["epoch"]))
+    )
+    return rows
+
+
+def die_in(monkeypatch: pytest.MonkeyPatch, function: str, call: int) -> None:
+    """Let the call of this number fail before it does anything."""
+    whole, calls = get_object(f"lt_calib.{function}"), itertools.count(1)
+
+    def dying(*args, **kwargs):
+        if next(calls) == call:
+            raise MemoryError
+        return whole(*args, **kwargs)
+
+    monkeypatch.setattr(f"lt_calib.{function}", dying)
+
+
+def test_the_logger_is_told_each_epoch_once_however_often_the_run_is_killed(composed, tmp_path, monkeypatch, told):
+    settings = [*SHORT, "stage1.max_epochs=3", "stage2.max_epochs=2", "dataset.batch_size=1000"]  # a step an epoch
+    moments = [
+        ("logger.none.NoLogger.log_epoch", 2),
+        ("training.resume.Resume.on_train_epoch_end", 1),  # epoch 2 is told, and lost
+        ("stage.base.StageModule.training_step", 4),
+        ("logger.none.NoLogger.log_results", 1),
+    ]
+    seen = []
+    for function, call in moments:
+        with monkeypatch.context() as patch:
+            die_in(patch, function, call)
+            with pytest.raises(MemoryError):
+                run(composed(*settings), tmp_path / "killed")
+        seen.append(len(told))
+    assert seen == [1, 2, 4, 5]
+    run(composed(*settings), tmp_path / "killed")
+    every = [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2)]
+    assert told == every
+    with (tmp_path / "killed" / "history.csv").open() as stream:
+        assert [(int(row["stage"]), int(row["epoch"])) for row in csv.DictReader(stream)] == every
+    told.clear()
+    given = f"stage1.ckpt_path={tmp_path / 'killed' / 'stage1.ckpt'}"
+    run(composed(*settings, given), tmp_path / "second")
+    assert told == every  # of another run's stage 1 too, which this one's logger does not know
+
+
+class Another(NoLogger):
+    """The logger of the second start."""
+
+
+def test_another_logger_is_told_what_the_first_one_was_told(composed, tmp_path, monkeypatch, told):
+    settings = [*SHORT, "stage1.max_epochs=3", "dataset.batch_size=1000"]
+    with monkeypatch.context() as patch:
+        die_in(patch, "stage.base.StageModule.training_step", 3)
+        with pytest.raises(MemoryError):
+            run(composed(*settings), tmp_path)
+    assert told == [(1, 1), (1, 2)]
+    told.clear()
+    run(composed(*settings, f"logger._target_={__name__}.Another"), tmp_path)
+    assert told == [(1, 1), (1, 2), (1, 3), (2, 1)]
 
 
 def test_a_refused_command_leaves_a_finished_run_as_it_was(finished, monkeypatch):
@@ -189,7 +261,7 @@ def test_one_stage(composed, tmp_path):
 
 
 def test_everything_is_checked_before_anything_trains(composed, tmp_path, monkeypatch):
-    monkeypatch.setattr("lt_calib.fit.fit_or_load", lambda *a: pytest.fail("trained"))
+    monkeypatch.setattr("lt_calib.job.step.fit_or_load", lambda *a: pytest.fail("trained"))
     with pytest.raises(Exception, match=r"eps_head 0.7"):
         run(composed(*SHORT, "stage2.loss.eps_head=0.7"), tmp_path)
     assert not (tmp_path / "config.yaml").exists()  # the folder is free for the corrected job
@@ -270,7 +342,7 @@ def test_sigterm_ends_the_command_at_once_wherever_it_is(tmp_path, mode, moment)
             break
     said += process.stdout.readlines()
     assert process.wait(60) == 143, said
-    assert "was told to end (SIGTERM); the same command goes on after its last finished epoch" in "".join(said)
+    assert "was stopped (SIGTERM); the same command resumes after its last finished epoch" in "".join(said)
     assert "Traceback" not in "".join(said)
     assert not list(tmp_path.rglob("results.json"))
     assert not list(tmp_path.rglob("error.txt"))

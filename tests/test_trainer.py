@@ -4,14 +4,16 @@ import pytest
 
 from lt_calib.errors import InputError
 from lt_calib.run import run
-from lt_calib.trainer import make_trainer, resolve_precision
+from lt_calib.training.trainer import TrainerSettings, resolve_precision
 from tests.conftest import TINY, compose_config
 
 
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
-        ({"eval_every": 0}, r"trainer.eval_every=0 must be a whole number of epochs >= 1"),
+        ({"eval_every": 0}, r"trainer.eval_every=0 must be a whole number >= 1"),
+        ({"eval_every": 1.5}, r"trainer.eval_every=1.5 must be a whole number >= 1"),
+        ({"devices": 0}, r"trainer.devices=0 must be a whole number >= 1"),
         ({"precision": "bf16-true"}, r"trainer.precision=bf16-true"),
         ({"precision": "16-mixed", "accelerator": "cpu"}, "trainer.precision=16-mixed needs a GPU"),
         ({"accelerator": "tpu9"}, "trainer: .*tpu9"),
@@ -19,14 +21,14 @@ from tests.conftest import TINY, compose_config
 )
 def test_what_is_not_there_is_refused(settings, named):
     with pytest.raises(InputError, match=named):
-        make_trainer(max_epochs=1, callbacks=[], **settings)
+        TrainerSettings(**settings)
 
 
 def test_precision(monkeypatch):
     assert resolve_precision("16-mixed") == "16-mixed"
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     for flags, wanted in (("fpu avx512_bf16", "bf16-mixed"), ("amx_bf16", "bf16-mixed"), ("avx512f", "32-true")):
-        monkeypatch.setattr("lt_calib.trainer._cpu_info", lambda key, flags=flags: flags)
+        monkeypatch.setattr("lt_calib.training.trainer._cpu_info", lambda key, flags=flags: flags)
         assert resolve_precision("auto") == wanted
 
 
@@ -38,7 +40,7 @@ def test_a_lone_process_under_slurm_is_not_lightnings_to_requeue_or_to_restore(t
         monkeypatch.setenv(name, value)
     before, during = signal.getsignal(signal.SIGUSR1), []
     monkeypatch.setattr(
-        "lt_calib.stage.finite.StopAtNonFinite.on_train_epoch_start",
+        "lt_calib.training.finite.StopAtNonFinite.on_train_epoch_start",
         lambda self, *a: (during.append(signal.getsignal(signal.SIGUSR1)), setattr(self, "_losses", []))[1],
     )
     run(compose_config(*TINY), tmp_path / "run")

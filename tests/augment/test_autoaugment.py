@@ -2,14 +2,13 @@ from collections import Counter
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 from torchvision.transforms import AutoAugment as Torchvision
 from torchvision.transforms import AutoAugmentPolicy, InterpolationMode
 from torchvision.transforms.autoaugment import _apply_op
 
-from lt_calib import build
 from lt_calib.augment.autoaugment import POLICY, SIGNED, AutoAugment, operate
-from lt_calib.check import check_keys
+from lt_calib.job.fit import training_images
+from tests.conftest import TINY, built
 
 MEAN, STD = [0.5, 0.4, 0.3], [0.2, 0.25, 0.3]
 OTHERS = {"Posterize", "Solarize", "AutoContrast", "Equalize", "Invert"}
@@ -31,7 +30,7 @@ def test_every_operation_is_torchvisions_at_every_level(name):
             magnitude = float(magnitudes[level]) * sign if level is not None else 0.0
             wanted = _apply_op(pictures(), name, magnitude, InterpolationMode.NEAREST, None)
             got = operate(pictures(), name, level, sign)
-            different = (got.int() - wanted.int()).abs() > 1  # rounding of a magnitude may move a colour by one
+            different = (got.int() - wanted.int()).abs() > 1  # rounding of a magnitude may move a color by one
             assert float(different.float().mean()) < 0.01, (level, sign)
 
 
@@ -85,17 +84,15 @@ def test_every_pair_is_drawn_as_often(monkeypatch):
 
 
 @pytest.mark.parametrize("then", ["remix", "unimix", "cmo", "cutmix"])
-def test_whatever_follows_is_built_with_its_counts_and_partners(composed, then):
-    cfg = composed("dataset=digits_lt", "augment=autoaugment_cutmix", f"augment@augment.then={then}")
-    OmegaConf.resolve(cfg)
-    check_keys(cfg)
-    data = build.build_data(cfg)
-    (callback,), partner = build.build_augment(cfg, data)
-    assert (partner is not None) == (then in ("cmo", "unimix"))
-    augment = callback.augment
+def test_whatever_follows_is_built_with_its_counts_and_partners(then):
+    settings = [*TINY, "stage1.max_epochs=20", "augment=autoaugment_cutmix", f"augment@augment.then={then}"]
+    stage = built(*settings).stages[0]
+    assert (stage.partner is not None) == (then in ("cmo", "unimix"))
+    assert stage.augment is not None
+    augment = stage.augment.augment
     assert isinstance(augment, AutoAugment)
     assert type(augment.then).__name__.lower() == then
-    images, targets, _ = build.training_pictures(cfg, data)
+    images, targets, _ = training_images(stage)  # type: ignore[misc]
     assert len(images) == len(targets) == 24
     assert bool(((targets > 0).sum(dim=1) == 2).any())  # mixed
 

@@ -26,7 +26,7 @@ def test_the_box_is_a_rectangle_of_the_partners_pixels():
         box = pasted.any(0)
         assert int(box.sum()) == int(box.any(0).sum() * box.any(1).sum())
         areas.append(float(box.float().mean()))
-    # lam ~ U(0, 1) with the clipping of a uniform centre: the mean pasted area is well below 1/2 and above 1/4.
+    # lam ~ U(0, 1) with the clipping of a uniform center: the mean pasted area is well below 1/2 and above 1/4.
     assert 0.25 < sum(areas) / len(areas) < 0.45
 
 

@@ -1,4 +1,4 @@
-from lt_calib.check import check_keys
+from lt_calib.settings.check import check_keys
 
 
 def test_settings_of_both_data_sets(composed):

@@ -1,27 +1,38 @@
 from functools import partial
 from itertools import combinations
+from typing import Any
 
+import pytest
 import torch
 
 from lt_calib.dataset.datamodule import LongTailedDataModule
 from lt_calib.dataset.digits import digits
+from lt_calib.dataset.source import Source
+from lt_calib.errors import InputError
 from lt_calib.sampler.class_balanced import ClassBalanced
 from lt_calib.sampler.instance_balanced import InstanceBalanced
+from lt_calib.transform.crop_flip import CropFlip
 
 
-def module(**kwargs) -> LongTailedDataModule:
-    data = LongTailedDataModule(digits, imbalance_factor=10, batch_size=32, **kwargs)
+def module(source=digits, **kwargs) -> LongTailedDataModule:
+    crops = CropFlip([0.5] * 3, [0.25] * 3)
+    data = LongTailedDataModule(source, imbalance_factor=10, batch_size=32, transform=crops, **kwargs)
     data.setup()
     return data
 
 
+def of_one_image(data: LongTailedDataModule, n: int = 64) -> LongTailedDataModule:
+    """The same training image again and again: the draws alone tell them apart."""
+    return data.with_train(data.raw("train")[:1].expand(n, -1, -1, -1), data.targets("train")[:1].expand(n))
+
+
 def test_counts_are_what_is_really_there():
     data = module(val_per_class=20)
-    assert data.class_counts == torch.bincount(data.splits["train"][1]).tolist()
+    assert data.class_counts == torch.bincount(data.targets("train")).tolist()
     assert data.class_counts[0] == 128 - 20  # class 0 has 128, 124 were wanted
     assert data.class_counts[-1] == 12
-    assert torch.bincount(data.splits["val"][1]).tolist() == [20] * 10
-    assert torch.bincount(data.splits["test"][1]).tolist() == [50] * 10
+    assert torch.bincount(data.targets("val")).tolist() == [20] * 10
+    assert torch.bincount(data.targets("test")).tolist() == [50] * 10
 
 
 def test_no_validation_part_by_default():
@@ -34,10 +45,9 @@ def test_training_batches_depend_on_seed_stage_and_epoch_only():
     data = module()
 
     def batch(seed, stage, epoch):
-        sampler = ClassBalanced(data.splits["train"][1], num_classes=10, seed=seed, stage=stage)
+        sampler = ClassBalanced(data.targets("train"), num_classes=10, seed=seed, stage=stage)
         sampler.set_epoch(epoch)
-        data.draw_with(sampler)
-        return next(iter(data.train_dataloader()))[0]
+        return next(iter(data.loader("train", sampler)))[0]
 
     assert torch.equal(batch(0, 1, 0), batch(0, 1, 0))
     for other in ((1, 1, 0), (0, 2, 0), (0, 1, 1)):
@@ -46,19 +56,26 @@ def test_training_batches_depend_on_seed_stage_and_epoch_only():
 
 def test_evaluation_is_in_order_and_without_augmentation():
     data = module()
-    loader = data.test_dataloader()
-    assert torch.equal(torch.cat([t for _, t in loader]), data.splits["test"][1])
-    assert torch.equal(next(iter(loader))[0], next(iter(loader))[0])
+    loader = data.loader("test")
+    assert torch.equal(torch.cat([t for _, t in loader]), data.targets("test"))
+    assert torch.equal(torch.cat([images for images, _ in loader]), data.transform.evaluate(data.raw("test")))
 
 
-def test_each_process_crops_and_flips_its_piece_by_draws_of_its_own(monkeypatch):
-    data = module()
-    images, targets = data.splits["train"]
-    data.splits["train"] = images[:1].expand(64, -1, -1, -1), targets[:1].expand(64)  # only the draws tell them apart
+def test_a_trainer_of_ones_own_finds_the_loaders():
+    data = module(val_per_class=20)
+    seen = torch.cat([targets for _, targets in data.train_dataloader()])
+    assert torch.bincount(seen).tolist() == data.class_counts
+    evaluated: Any = {"val": data.val_dataloader(), "test": data.test_dataloader()}
+    for split, loader in evaluated.items():
+        assert torch.equal(torch.cat([targets for _, targets in loader]), data.targets(split))
+
+
+def test_each_process_crops_and_flips_its_piece_by_draws_of_its_own():
+    data = of_one_image(module())
+    sampler = InstanceBalanced(data.targets("train"), num_classes=10, seed=0)
 
     def piece(rank: int) -> torch.Tensor:
-        monkeypatch.setattr(LongTailedDataModule, "_process", (rank, 2))
-        return next(iter(data.train_dataloader()))[0]
+        return next(iter(data.loader("train", sampler, rank=rank, world_size=2)))[0]
 
     assert piece(0).shape == piece(1).shape == (16, 3, 32, 32)
     assert torch.equal(piece(0), piece(0))
@@ -66,17 +83,56 @@ def test_each_process_crops_and_flips_its_piece_by_draws_of_its_own(monkeypatch)
 
 
 def test_crops_depend_on_seed_stage_epoch_step_and_purpose():
-    data = module()
-    images, targets = data.splits["train"]
-    data.splits["train"] = images[:1].expand(64, -1, -1, -1), targets[:1].expand(64)  # the draws alone differ
+    data = of_one_image(module())
 
     def drawn(seed=0, stage=1, epoch=0):
-        make = partial(InstanceBalanced, data.splits["train"][1], num_classes=10, seed=seed, stage=stage)
-        data.draw_with(make(), make(purpose="partner"))
-        loader = data.train_dataloader()
-        loader.set_epoch(epoch)  # type: ignore[union-attr]
+        make = partial(InstanceBalanced, data.targets("train"), num_classes=10, seed=seed, stage=stage)
+        loader = data.loader("train", make(), partner=make(purpose="partner"))
+        loader.set_epoch(epoch)
         return [images for batch in loader for images in (batch[0], batch[2])]
 
     every = drawn() + drawn(seed=1) + drawn(stage=2) + drawn(epoch=1)
     assert len(every) == 4 * 2 * 2
     assert all(not torch.equal(a, b) for a, b in combinations(every, 2))
+
+
+def test_other_training_images_leave_the_data_they_came_from():
+    data = module(val_per_class=20)
+    counts, groups = list(data.class_counts), dict(data.groups)
+    features, targets = torch.randn(30, 8), torch.arange(30) % 10
+    other = data.with_train(features, targets)
+    assert other.class_counts == [3] * 10
+    assert other.groups == groups
+    assert torch.equal(other.raw("test"), data.raw("test"))
+    sampler = InstanceBalanced(targets, num_classes=10, seed=0)
+    batches = list(other.loader("train", sampler))
+    assert torch.equal(torch.cat([x for x, _ in batches]), features[list(sampler)])
+    assert data.class_counts == counts == torch.bincount(data.targets("train")).tolist()
+
+
+def test_facts_tell_training_sets_apart():
+    facts = module().facts
+    assert facts == module().facts
+    assert len({str(x) for x in (facts, module(split_seed=1).facts, module(val_per_class=20).facts)}) == 3
+    inverted = Source(**{**vars(digits()), "train_images": 255 - digits().train_images})
+    assert module(lambda root: inverted).facts["sha256"] != facts["sha256"]
+
+
+def test_images_are_resized():
+    data = module(size=48, val_per_class=20)
+    assert data.image_shape == (3, 48, 48)
+    assert {data.raw(split).shape[1:] for split in data.splits} == {(48, 48, 3)}
+    assert data.raw("train").dtype == torch.uint8
+    small = module(size=16).raw("test").float()
+    torch.testing.assert_close(small.mean((1, 2)), module().raw("test").float().mean((1, 2)), atol=4, rtol=0)
+    with pytest.raises(ValueError, match="size 0 must be >= 1"):
+        module(size=0)
+
+
+def test_a_source_that_is_long_tailed_itself_is_refused():
+    whole = digits()
+    kept = whole.train_targets != 3
+    kept[::2] = True
+    cut = {"train_images": whole.train_images[kept], "train_targets": whole.train_targets[kept]}
+    with pytest.raises(InputError, match="only balanced sources"):
+        module(lambda root: Source(**{**vars(whole), **cut}))

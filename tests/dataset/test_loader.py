@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from lt_calib.dataset.loader import ResidentLoader
+from lt_calib.dataset.resident import ResidentLoader
 from lt_calib.sampler.instance_balanced import InstanceBalanced
 
 IMAGES = torch.arange(23)[:, None, None, None].expand(-1, 2, 2, 3).to(torch.uint8)

@@ -1,9 +1,11 @@
 import itertools
 
+import pytest
 import torch
 from torchvision.transforms import functional as tv
 
-from lt_calib.dataset.transform import normalise, random_crop_flip
+from lt_calib.transform.crop_flip import CropFlip, normalize, random_crop_flip
+from lt_calib.transform.normalize import Normalize
 
 IMAGE = torch.arange(1, 6 * 6 * 3 + 1, dtype=torch.uint8).reshape(6, 6, 3)  # every pixel unlike every other
 
@@ -47,10 +49,24 @@ def test_input_is_left_alone_and_draws_repeat():
     assert first.dtype == torch.uint8
 
 
-def test_normalise_as_torchvision():
+def test_normalize_as_torchvision():
     images = torch.randint(256, (4, 32, 32, 3), dtype=torch.uint8)
     mean, std = [0.49, 0.48, 0.44], [0.20, 0.19, 0.21]
     wanted = tv.normalize(images.permute(0, 3, 1, 2) / 255, mean, std)
-    got = normalise(images, mean, std)
+    got = normalize(images, mean, std)
     torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-5)
     assert got.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_training_crops_and_normalizes_and_evaluation_only_normalizes():
+    images = torch.randint(256, (16, 32, 32, 3), dtype=torch.uint8)
+    mean, std = [0.49, 0.48, 0.44], [0.20, 0.19, 0.21]
+    transform = CropFlip(mean, std, padding=2, flip=False)
+    cropped = random_crop_flip(images, torch.Generator().manual_seed(1), 2, flip=False)
+    assert torch.equal(transform.train(images, torch.Generator().manual_seed(1)), normalize(cropped, mean, std))
+    assert torch.equal(transform.evaluate(images), normalize(images, mean, std))
+    torch.testing.assert_close(transform.undo(transform.evaluate(images)), images / 255)
+    alone = Normalize(mean, std)
+    assert torch.equal(alone.train(images, torch.Generator()), transform.evaluate(images))
+    with pytest.raises(ValueError, match=r"padding -1 must be >= 0"):
+        CropFlip(mean, std, padding=-1)

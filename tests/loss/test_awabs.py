@@ -28,7 +28,7 @@ def awabs(space: str = "test", form: str = "concave", eps_head=0.4, eps_tail=0.1
     return AWABS(COUNTS, eps_head=eps_head, eps_tail=eps_tail, form=form, target_space=space, prior=prior)
 
 
-def minimise(objective, k: int = 4) -> torch.Tensor:
+def minimize(objective, k: int = 4) -> torch.Tensor:
     z = torch.zeros(1, k, requires_grad=True)
     optimiser = torch.optim.LBFGS(
         [z], max_iter=500, tolerance_grad=1e-10, tolerance_change=1e-14, line_search_fn="strong_wolfe"
@@ -91,7 +91,7 @@ def test_uniform_prior_is_label_aware_smoothing_and_says_so(space, caplog):
 def test_certain_label_reaches_log_s_over_pi(space, form):
     loss = awabs(space, form)
     for y in range(4):
-        z = minimise(lambda z, y=y: loss(z, torch.tensor([y])))
+        z = minimize(lambda z, y=y: loss(z, torch.tensor([y])))
         s = torch.tensor(wanted_targets(y, loss.eps.tolist(), space, PI))
         wanted = (s / torch.tensor(PI)).log()
         torch.testing.assert_close(z - z.mean(), wanted - wanted.mean(), atol=2e-3, rtol=0)
@@ -100,7 +100,7 @@ def test_certain_label_reaches_log_s_over_pi(space, form):
 def ambiguous_optimum(space: str, q: torch.Tensor) -> torch.Tensor:
     """The test prediction that a picture with class-balanced posterior q, seen under the prior, is fitted to."""
     seen = q * torch.tensor(PI)
-    z = minimise(lambda z: awabs(space)(z, (seen / seen.sum())[None]))
+    z = minimize(lambda z: awabs(space)(z, (seen / seen.sum())[None]))
     return torch.softmax(z, dim=0)
 
 
@@ -110,7 +110,7 @@ def test_ambiguous_picture():
     t = torch.tensor([wanted_targets(y, loss.eps.tolist(), "train", PI) for y in range(4)])
     wanted = q @ t
     las = LabelAwareSmoothing(COUNTS, eps_head=0.4, eps_tail=0.1, form="concave")
-    by_las = torch.softmax(minimise(lambda z: las(z, q[None])), dim=0)
+    by_las = torch.softmax(minimize(lambda z: las(z, q[None])), dim=0)
     torch.testing.assert_close(by_las, wanted, atol=1e-3, rtol=0)
     torch.testing.assert_close(ambiguous_optimum("test", q), wanted, atol=1e-3, rtol=0)
     for other in ("test_normalised", "train"):
@@ -121,7 +121,7 @@ def test_published_example_of_the_printed_formula():
     # CIFAR-10-LT, IF 100, eps 0.3: a perfectly fitted picture of class 0 gets test probability 0.08.
     counts = [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]
     loss = AWABS(counts, eps_head=0.3, eps_tail=0.0, target_space="train")
-    z = minimise(lambda z: loss(z, torch.tensor([0])), k=10)
+    z = minimize(lambda z: loss(z, torch.tensor([0])), k=10)
     assert float(torch.softmax(z, dim=0)[0]) == pytest.approx(0.08, abs=0.005)
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from lt_calib.errors import InputError
-from lt_calib.loss.prior import resolve_prior
+from lt_calib.job.prior import resolve_prior
 
 COUNTS = [90, 10]
 DATA = torch.tensor([0.9, 0.1], dtype=torch.float64)

@@ -3,7 +3,8 @@ import math
 import pytest
 import torch
 
-from lt_calib.loss.smoothing import SmoothedCrossEntropy, frequencies, smoothing_factor
+from lt_calib.loss.base import frequencies
+from lt_calib.loss.smoothing import SmoothedCrossEntropy, smoothing_factor
 
 COUNTS = [100, 55, 10]  # r = 1, 1/2, 0
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from lt_calib.metric.bootstrap import bootstrap_intervals, picture_scores, resampled_means
+from lt_calib.measure.bootstrap import bootstrap_intervals, picture_scores, resampled_means
 from lt_calib.metric.brier import brier_score
 from lt_calib.metric.nll import negative_log_likelihood
 from lt_calib.metric.overconf import over_confidence

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torchmetrics.classification import MulticlassCalibrationError
 
-from lt_calib.metric.ece import ExpectedCalibrationError, bin_index, bin_sums, expected_calibration_error
+from lt_calib.metric.ece import Bins, bin_index, bin_sums, expected_calibration_error
 
 
 def slow(probs, targets, n_bins=15):
@@ -88,13 +88,13 @@ def test_torchmetrics_differs_where_a_confidence_is_one():
     )
 
 
-def test_batches_equal_all_at_once():
+def test_sums_of_batches_add_up_to_those_of_all():
     probs = torch.softmax(torch.randn(100, 7) * 3, dim=1)
     targets = torch.randint(7, (100,))
-    metric = ExpectedCalibrationError()
-    for rows in torch.arange(100).split(9):
-        metric.update(probs[rows], targets[rows])
-    torch.testing.assert_close(metric.compute(), expected_calibration_error(probs, targets), rtol=1e-6, atol=1e-7)
+    batches = [bin_sums(probs[rows], targets[rows]) for rows in torch.arange(100).split(9)]
+    together = Bins(*(torch.stack(sums).sum(0) for sums in zip(*batches, strict=True)))
+    whole = expected_calibration_error(probs, targets)
+    torch.testing.assert_close(together.error.float(), whole, rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize(

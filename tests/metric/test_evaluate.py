@@ -1,10 +1,14 @@
+from functools import partial
+
 import pytest
 import torch
 
+from lt_calib.measure.evaluate import evaluate, ways
 from lt_calib.metric.acc import accuracy
+from lt_calib.metric.brier_split import brier_split
 from lt_calib.metric.ece import expected_calibration_error
-from lt_calib.metric.evaluate import evaluate
 from lt_calib.metric.nll import negative_log_likelihood
+from lt_calib.metric.overconf import over_confidence
 
 METRICS = {"acc": accuracy, "ece": expected_calibration_error, "nll": negative_log_likelihood}
 
@@ -28,3 +32,12 @@ def test_a_group_without_class_or_picture_is_none():
     assert results["acc_medium"] is None
     assert results["ece_tail"] is None
     assert results["acc_head"] is not None
+
+
+def test_which_way_is_better_is_said_by_each_metric_and_holds_in_its_groups():
+    split, signed = {"brier_split": brier_split}, {"overconf": over_confidence}
+    wanted = dict.fromkeys(("acc", "acc_head", "acc_medium", "acc_tail"), "higher")
+    wanted |= dict.fromkeys(("ece", "ece_head", "ece_medium", "ece_tail", "nll"), "lower")
+    wanted |= {"brier_split_reliability": "lower", "brier_split_resolution": "higher"}
+    assert ways({**METRICS, **split, **signed}) == wanted
+    assert ways({name: partial(metric) for name, metric in METRICS.items()}) == ways(METRICS)

@@ -2,17 +2,18 @@
 
 import pytest
 import torch
-from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from lt_calib.metric.evaluate import evaluate
-from lt_calib.metric.predictions import PredictionMetric
+from lt_calib.measure.evaluate import evaluate, ways
+from lt_calib.measure.predictions import Predictions
+from lt_calib.settings.check import make
 from tests.conftest import CONF, plugins
 from tests.metric.conftest import CASES
 
 
 def function(name):
-    return instantiate(OmegaConf.load(CONF / "metric" / f"{name}.yaml"))[name]
+    cfg = OmegaConf.create({"metric": OmegaConf.load(CONF / "metric" / f"{name}.yaml")})
+    return make(cfg, f"metric.{name}")
 
 
 def values(name, probs, targets):
@@ -38,10 +39,19 @@ def test_nan_is_refused(name):
 @pytest.mark.parametrize("name", plugins("metric"))
 def test_batches_give_what_all_at_once_gives(name):
     probs, targets = CASES["random"]
-    metric = PredictionMetric(function(name))
+    predictions = Predictions()
     for start in range(0, 300, 70):
-        metric.update(probs[start : start + 70], targets[start : start + 70])
-    torch.testing.assert_close(metric.compute(), function(name)(probs, targets))
+        predictions.update(probs[start : start + 70], targets[start : start + 70])
+    torch.testing.assert_close(function(name)(*predictions.compute()), function(name)(probs, targets))
+
+
+@pytest.mark.parametrize("name", plugins("metric"))
+def test_the_way_that_a_metric_says_is_better_is(name):
+    right, wrong = (values(name, *CASES[case]) for case in ("all correct", "all wrong"))
+    for value, way in ways({name: function(name)}).items():
+        if value in right:
+            best, worst = (right, wrong) if way == "higher" else (wrong, right)
+            assert best[value] >= worst[value], (value, way)  # type: ignore[operator]
 
 
 def _rank(rank, path, names):
@@ -49,10 +59,11 @@ def _rank(rank, path, names):
     try:
         probs, targets = CASES["random"]
         mine = slice(0, 130) if rank == 0 else slice(130, 300)  # of unequal length
+        predictions = Predictions()
+        predictions.update(probs[mine], targets[mine])
+        gathered = predictions.compute()
         for name in names:
-            metric = PredictionMetric(function(name))
-            metric.update(probs[mine], targets[mine])
-            torch.testing.assert_close(metric.compute(), function(name)(probs, targets))
+            torch.testing.assert_close(function(name)(*gathered), function(name)(probs, targets))
     finally:
         torch.distributed.destroy_process_group()
 

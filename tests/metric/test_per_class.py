@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from lt_calib.metric.per_class import per_class
+from lt_calib.measure.per_class import per_class
 
 
 def test_by_hand():

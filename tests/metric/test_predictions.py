@@ -1,6 +1,6 @@
 import torch
 
-from lt_calib.metric.predictions import Predictions
+from lt_calib.measure.predictions import Predictions
 
 
 def test_batches_in_order_and_in_float32():

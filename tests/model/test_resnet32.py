@@ -56,3 +56,10 @@ def test_weights_are_kaiming_normal():
 def test_blocks_of_none():
     with pytest.raises(ValueError, match="blocks 0 must be >= 1"):
         ResNetCIFAR(0)
+
+
+def test_images_of_another_number_of_channels():
+    net = ResNetCIFAR(1, in_channels=1)
+    assert net(torch.rand(2, 1, 16, 16)).shape == (2, net.num_features)
+    with pytest.raises(ValueError, match="images of 3 channels must have 1"):
+        net(torch.rand(2, 3, 16, 16))

@@ -15,6 +15,23 @@ FEATURES = torch.randn(40, 4)
 TARGETS = torch.arange(40) % 3
 
 
+def given(**splits):
+    """What a run gives to prepare: the features and targets of the splits that are there."""
+    return lambda split: splits.get(split)
+
+
+def tau_norm(linear: Linear, val=None, **settings) -> TauNorm:
+    made = TauNorm(linear, **settings)
+    made.prepare(linear, given(val=val))
+    return made
+
+
+def nearest_mean(linear: Linear, num_classes: int = 3, val=None, **settings) -> NearestClassMean:
+    made = NearestClassMean(linear, num_classes=num_classes, **settings)
+    made.prepare(linear, given(train=(FEATURES, TARGETS), val=val))
+    return made
+
+
 @pytest.fixture
 def linear() -> Linear:
     linear = Linear(4, 3)
@@ -33,46 +50,42 @@ def test_crt_starts_anew(linear):
 
 def test_lws_trains_the_scale_alone(linear):
     lws = LWS(linear)
+    lws.prepare(linear, given())
     assert torch.equal(lws(FEATURES), linear(FEATURES))
     assert [name for name, p in lws.named_parameters() if p.requires_grad] == ["scale"]
 
 
 def test_tau_norm(linear):
-    plain = TauNorm(linear, val_features=None, tau=0.0)
+    plain = tau_norm(linear, tau=0.0)
     torch.testing.assert_close(plain(FEATURES), F.linear(FEATURES, linear.weight))
-    normed = TauNorm(linear, val_features=None, tau=1.0)
+    normed = tau_norm(linear, tau=1.0)
     torch.testing.assert_close(normed.weight.norm(dim=1), torch.ones(3))
-    half = TauNorm(linear, val_features=None, tau=0.5)
+    half = tau_norm(linear, tau=0.5)
     torch.testing.assert_close(half.weight[0], linear.weight[0] / linear.weight[0].norm() ** 0.5)
 
 
 def test_tau_is_chosen_on_the_validation_part_only(linear):
-    without = TauNorm(linear, val_features=None, tau=None)
+    without = tau_norm(linear)
     torch.testing.assert_close(without.weight.norm(dim=1), torch.ones(3))  # tau 1
     direction = F.normalize(linear.weight.detach())
     labels = (FEATURES @ direction.T).argmax(1)  # what tau = 1 predicts
-    chosen = TauNorm(linear, val_features=lambda: (FEATURES, labels), tau=None)
+    chosen = tau_norm(linear, val=(FEATURES, labels))
     assert torch.equal(chosen(FEATURES).argmax(1), labels)
 
 
 def test_ncm(linear):
-    def train():
-        return FEATURES, TARGETS
-
-    ncm = NearestClassMean(linear, train_features=train, num_classes=3, val_features=None)
+    ncm = nearest_mean(linear)
     means = torch.stack([FEATURES[c == TARGETS].mean(0) for c in range(3)])
     torch.testing.assert_close(ncm(FEATURES), -torch.cdist(FEATURES, means).square(), rtol=1e-3, atol=1e-3)
-    with pytest.raises(ValueError, match="class 3 has no training picture"):
-        NearestClassMean(linear, train_features=train, num_classes=4, val_features=None)
-    fitted = NearestClassMean(linear, train_features=train, num_classes=3, val_features=train, temperature=None)
+    with pytest.raises(ValueError, match="class 3 has no training image"):
+        nearest_mean(linear, num_classes=4)
+    fitted = nearest_mean(linear, val=(FEATURES, TARGETS), temperature=None)
     losses = [F.cross_entropy(ncm(FEATURES) / t, TARGETS) for t in (fitted.temperature, 1.0, 100.0, 0.01)]
     assert losses[0] == min(losses)
 
 
-def test_ncm_on_normalised_features_is_by_angles_around_the_mean(linear):
-    ncm = NearestClassMean(
-        linear, train_features=lambda: (FEATURES, TARGETS), num_classes=3, val_features=None, normalise=True
-    )
+def test_ncm_on_normalized_features_is_by_angles_around_the_mean(linear):
+    ncm = nearest_mean(linear, normalize=True)
     unit = [(f - FEATURES.mean(0)) / (f - FEATURES.mean(0)).norm() for f in FEATURES]
     means = [torch.stack([u for u, c in zip(unit, TARGETS, strict=True) if c == k]).mean(0) for k in range(3)]
     expected = torch.stack([torch.stack([-(u - m).square().sum() for m in means]) for u in unit])
@@ -95,7 +108,7 @@ def test_logit_adjustment(linear):
 def test_tau_norm_and_crt_on_a_cosine_classifier():
     cosine = Cosine(4, 3)
     with pytest.raises(InputError, match="linear stage-1 classifier, got Cosine"):
-        TauNorm(cosine, val_features=None)  # type: ignore[arg-type]
+        TauNorm(cosine)  # type: ignore[arg-type]
     assert CRT(cosine)(FEATURES).shape == (40, 3)  # type: ignore[arg-type]
 
 
@@ -103,17 +116,14 @@ def test_tau_norm_and_crt_on_a_cosine_classifier():
 def test_tau_is_searched(linear, tau):
     features = torch.randn(4000, 4, generator=torch.Generator().manual_seed(0))
     labels = (features @ rescaled(linear.weight.detach(), tau).T).argmax(1)
-    assert float(TauNorm(linear, val_features=lambda: (features, labels)).tau) == pytest.approx(tau)
+    assert float(tau_norm(linear, val=(features, labels)).tau) == pytest.approx(tau)
 
 
 def test_settings_out_of_their_range(linear):
     with pytest.raises(InputError, match="tau -1 must be >= 0"):
-        TauNorm(linear, val_features=None, tau=-1)
+        TauNorm(linear, tau=-1)
     with pytest.raises(InputError, match="tau -1 must be >= 0"):
         LogitAdjusted(linear, prior=torch.full((3,), 1 / 3), tau=-1)
     for temperature in (0.0, -1.0):
         with pytest.raises(ValueError, match=f"temperature {temperature} must be > 0"):
-            NearestClassMean(
-                linear, train_features=lambda: (FEATURES, TARGETS), num_classes=3, val_features=None,
-                temperature=temperature,
-            )  # fmt: skip
+            NearestClassMean(linear, num_classes=3, temperature=temperature)

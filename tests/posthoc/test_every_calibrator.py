@@ -3,9 +3,9 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+from lt_calib.settings import check
 from tests.conftest import CONF, plugins
 
 NAMES = plugins("posthoc")
@@ -13,7 +13,7 @@ KEEPS_PREDICTIONS = {"temperature", "class_temperature"}
 
 
 def make(name: str, k: int = 5):
-    return instantiate(OmegaConf.load(CONF / "posthoc" / f"{name}.yaml"))(k)
+    return check.make(OmegaConf.create({"posthoc": OmegaConf.load(CONF / "posthoc" / f"{name}.yaml")}), "posthoc", k)
 
 
 def sample(seed: int = 0, n: int = 2000) -> tuple[torch.Tensor, torch.Tensor]:

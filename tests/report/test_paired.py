@@ -9,8 +9,7 @@ from lt_calib.report.paired import changes, method_effects, pooled, seed_noise, 
 from lt_calib.report.published import published
 from lt_calib.report.rows import summarise
 from lt_calib.report.verdict import apart_by_chance, best_against_all, reproduced
-
-RECIPE = "lr 0.1, momentum 0.9, weight decay 0.0005, batch 128, warmup 0.025, milestones [0.8, 0.9], gamma 0.1"
+from tests.report.test_tables import RECIPE
 
 
 def one(name, seed, stage1, stage2=None, scaled=None, **more):
@@ -26,7 +25,7 @@ def one(name, seed, stage1, stage2=None, scaled=None, **more):
     calibrated = {f"stage{i}": {"method": "temperature", "test": test(acc)} for i, acc in enumerate(scaled or (), 1)}
     return {
         "name": name, "seed": seed, "settings": name, "folder": Path("nowhere"), "file": "a.json",
-        "network": {"backbone": "ResNet32", "classifier": "Linear"}, "recipe": RECIPE,
+        "network": {"backbone": {"name": "ResNet32"}, "classifier": {"name": "Linear"}}, "recipe": RECIPE,
         "dataset": {"name": "cifar10_lt", "imbalance_factor": 100, "val_per_class": 0},
         "stage1": {"epochs": 200, "test": test(stage1)},
         "stage2": None if stage2 is None else {"epochs": 10, "test": test(stage2)}, "calibrated": calibrated,
@@ -48,12 +47,13 @@ def test_stage_2_minus_stage_1_is_taken_run_by_run():
 def test_a_method_minus_another_over_their_common_seeds(capsys):
     base = [one("base", seed, acc) for seed, acc in ((0, 0.50), (1, 0.60))]
     other = [one("other", seed, 0.4, acc) for seed, acc in ((1, 0.63), (2, 0.90), (0, 0.52))]
-    other += [one("cosine", 0, 0.51, network={"backbone": "ResNet32", "classifier": "Cosine(scale=30.0)"})]
+    cosine = {"backbone": {"name": "ResNet32"}, "classifier": {"name": "Cosine", "scale": 30}}
+    other += [one("cosine", 0, 0.51, network=cosine)]
     shorter = [one("short", 0, 0.9, stage1_epochs=30)]
     shorter[0]["stage1"]["epochs"] = 30
     (grid,) = method_effects(summarise([*base, *other, *shorter]), "base")
     assert [line[4:8] for line in grid.lines] == [
-        ["cosine, Cosine(scale=30.0)", "1", "cpu", "+1.00 (1)"], ["other", "2", "cpu", "+2.50 ± 0.71 (2)"],
+        ["cosine, Cosine(scale=30)", "1", "cpu", "+1.00 (1)"], ["other", "2", "cpu", "+2.50 ± 0.71 (2)"],
     ]  # fmt: skip
     scaled, vector = (one(name, 0, 0.5, scaled=(acc,)) for name, acc in (("base", 0.5), ("vector", 0.6)))
     vector["calibrated"]["stage1"]["method"] = "vector"
@@ -125,10 +125,10 @@ def test_which_published_numbers_are_reproduced():
 
 
 def test_another_recipe_is_named_and_one_of_nobodys_is_not_compared():
-    cao = RECIPE.replace("0.0005", "0.0002").replace("gamma 0.1", "gamma 0.01")
+    cao = RECIPE | {"weight_decay": 0.0002, "schedule": RECIPE["schedule"] | {"gamma": 0.01}}
     (grid,) = reproduced(summarise([one("ldam_drw", 0, 0.7, recipe=cao)]))
     assert [line[3] for line in grid.lines] == ["cao"]
-    assert reproduced(summarise([one("ldam_drw", 0, 0.7, recipe=RECIPE.replace("lr 0.1", "lr 0.05"))])) == []
+    assert reproduced(summarise([one("ldam_drw", 0, 0.7, recipe=RECIPE | {"lr": 0.05})])) == []
 
 
 def test_what_las_was_published_for_is_said_beside_awabs():
@@ -160,7 +160,7 @@ def test_best_is_above_a_row_only_with_its_calibration():
 
 def test_a_reference_that_nothing_ran_beside(monkeypatch, tmp_path, capsys):
     for run in (one("a", 0, 0.5), one("b", 0, 0.6)):
-        (tmp_path / f"{run['name']}.json").write_text(json.dumps(run | {"schema": 1, "folder": ""}))
+        (tmp_path / f"{run['name']}.json").write_text(json.dumps(run | {"schema": 2, "folder": ""}))
     monkeypatch.setattr(sys, "argv", ["report", str(tmp_path), "--reference", "c"])
     with pytest.raises(SystemExit, match="--reference c: no other method ran beside it; there are: a, b"):
         main()

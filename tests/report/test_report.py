@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from lt_calib.errors import InputError
 from lt_calib.report.__main__ import main
 from lt_calib.report.by_factor import hardware_of
 from lt_calib.report.read import read_runs
@@ -16,7 +17,7 @@ def table(runs, split="test"):
 
 
 RUN = {
-    "schema": 1,
+    "schema": 2,
     "name": "m",
     "seed": 0,
     "dataset": {"name": "d", "imbalance_factor": 100, "val_per_class": 0},
@@ -27,7 +28,7 @@ RUN = {
     "stage2": None,
     "folder": Path("a"),
     "file": "results.json",
-    "network": {"backbone": "ResNet32", "classifier": "Linear"},
+    "network": {"backbone": {"name": "ResNet32"}, "classifier": {"name": "Linear"}},
     "environment": {"device": "cpu", "precision": "32-true"},
 }
 
@@ -70,7 +71,7 @@ def test_other_splits_are_not_compared_pair_by_pair():
 
 def test_other_schedules_and_held_out_parts_are_not_averaged():
     longer, held, larger = (copy.deepcopy(RUN) for _ in range(3))
-    larger["network"]["backbone"] = "ResNet50"
+    larger["network"]["backbone"] = {"name": "ResNet50"}
     longer["stage1"]["epochs"] = 200
     held["dataset"]["val_per_class"] = 200
     assert len(table([RUN, longer, held, larger]).splitlines()) == 2 + 4
@@ -112,16 +113,21 @@ def test_unfinished_runs_are_listed_and_not_counted(tmp_path, monkeypatch, capsy
     assert printed.count("| `m` |") == 1  # once, though named twice
     assert f"not finished: {tmp_path / 'b'}" in printed
     assert "not finished: " + str(tmp_path / "a") not in printed
-    with pytest.raises(SystemExit, match="is not there"):
+    with pytest.raises(InputError, match="is not there"):
         read_runs([tmp_path / "nowhere"])
+    monkeypatch.setattr("sys.argv", ["report", str(tmp_path / "nowhere")])
+    with pytest.raises(SystemExit, match="is not there"):
+        main()
 
 
 def test_what_is_not_counted_is_said(tmp_path, capsys):
     (tmp_path / "old.json").write_text('{"schema": 0, "stage1": {}}')
-    (tmp_path / "torn.json").write_text('{"schema": 1, "sta')
+    (tmp_path / "older.json").write_text('{"schema": 1, "stage1": {}}')
+    (tmp_path / "torn.json").write_text('{"schema": 2, "sta')
     (tmp_path / "other.json").write_text("[1, 2]")
     assert read_runs([tmp_path]) == []
     said = capsys.readouterr().err
-    assert "old.json has schema 0 and not 1: run its job again" in said
+    assert "old.json has schema 0 and not 2: run its job again" in said
+    assert "older.json has schema 1 and not 2: python -m lt_calib.convert FOLDER writes it anew" in said
     assert "torn.json is no JSON" in said
     assert "other.json" not in said

@@ -13,7 +13,7 @@ def run_with_grid(folder, seed, accuracies, chosen, factor=100, select: str | No
          "test": {"acc": acc, "ece": 0.03, "nll": 0.7}}
         for k, acc in enumerate(accuracies)
     ]  # fmt: skip
-    grid = {"schema": 1, "chosen": chosen, "select": select, "points": points}
+    grid = {"schema": 2, "chosen": chosen, "select": select, "points": points}
     (folder / name.replace("results.json", "grid.json").replace("seed0.json", "seed0.grid.json")).write_text(
         json.dumps(grid)
     )
@@ -24,7 +24,7 @@ def run_with_grid(folder, seed, accuracies, chosen, factor=100, select: str | No
     environment = {"device": "cpu", "precision": "32-true"}
     return {
         "name": "a", "seed": seed, "dataset": data, **stages, "folder": folder, "file": name,
-        "environment": environment, "network": {"backbone": "ResNet32", "classifier": "Linear"},
+        "environment": environment, "network": {"backbone": {"name": "ResNet32"}, "classifier": {"name": "Linear"}},
         "settings": str(factor),
     }  # fmt: skip
 

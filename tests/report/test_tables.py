@@ -1,5 +1,6 @@
 import csv
 import io
+import re
 import shutil
 from pathlib import Path
 
@@ -13,12 +14,17 @@ from lt_calib.report.figures import draw_comparisons
 from lt_calib.report.matrix import matrix
 from lt_calib.report.noise import beyond_noise
 from lt_calib.report.page import page
-from lt_calib.report.published import PUBLISHED_AS, published, published_rows, recipes
+from lt_calib.report.published import PUBLISHED_AS, published, published_rows, recipe_name, recipes
 from lt_calib.report.rows import mean, summarise
 from lt_calib.report.table import comma_separated, markdown
 from lt_calib.report.verdict import reproduced
+from tests.conftest import CONF, SMALL, built
 
-RECIPE = "lr 0.1, momentum 0.9, weight decay 0.0005, batch 128, warmup 0.025, milestones [0.8, 0.9], gamma 0.1"
+RECIPE = {  # of conf/stage1/representation.yaml
+    "lr": 0.1, "weight_decay": 0.0005, "batch_size": 128,
+    "optimizer": {"name": "SGD", "momentum": 0.9, "nesterov": False},
+    "schedule": {"name": "warmup_multistep", "warmup": 0.025, "milestones": [0.8, 0.9], "gamma": 0.1},
+}  # fmt: skip
 TARGETS = torch.arange(600) % 10
 
 
@@ -36,8 +42,8 @@ def run(folder: Path, name: str, skill: float, seed: int = 0, noise: int = 0, fa
         "acc_medium": acc, "acc_tail": None,
     }  # fmt: skip
     return {
-        "schema": 1, "name": name, "seed": seed, "settings": name, "folder": folder, "file": "results.json",
-        "network": {"backbone": "ResNet32", "classifier": "Linear"}, "recipe": RECIPE,
+        "schema": 2, "name": name, "seed": seed, "settings": name, "folder": folder, "file": "results.json",
+        "network": {"backbone": {"name": "ResNet32"}, "classifier": {"name": "Linear"}}, "recipe": RECIPE,
         "dataset": {
             "name": "cifar10_lt", "imbalance_factor": factor, "val_per_class": 0, "groups": {"head": list(range(10))}
         },
@@ -47,9 +53,20 @@ def run(folder: Path, name: str, skill: float, seed: int = 0, noise: int = 0, fa
 
 
 def test_the_recipes_are_those_of_conf():
-    assert recipes()[RECIPE] == "representation"
-    assert set(recipes().values()) == {"representation", "mislas", "cao", "bbn", "lade"}
-    assert any("Nesterov" in text and name == "bbn" for text, name in recipes().items())
+    """What a run of each file writes into results.json has a name, that of a file with this very recipe."""
+    digits = ["dataset=digits_lt", "dataset.recipe.stage1_lr=0.1", "trainer.accelerator=cpu", "cache=off", *SMALL]
+    own = {}
+    for path in (CONF / "stage1").glob("*.yaml"):
+        said = re.search(r"dataset\.batch_size=\d+", path.read_text())
+        job = built(*digits, f"stage1={path.stem}", said[0] if said else "dataset.batch_size=128")
+        own[path.stem] = job.record["recipe"]
+    assert recipe_name(RECIPE) == "representation"
+    assert own["representation"] == RECIPE
+    assert set(recipes().values()) <= set(own)
+    for recipe in own.values():
+        name = recipe_name(recipe)
+        assert name is not None
+        assert own[name] == recipe
 
 
 def several(folder: Path, name: str, skill: float, noise: int = 0, seeds: int = 3) -> list[dict]:
@@ -86,7 +103,7 @@ def test_a_method_that_was_changed_says_so_unless_it_has_a_name_of_its_own(tmp_p
     mine = run(tmp_path, "mine", 2.0) | {"experiment": "ce", "changed": loss}
     assert summarise([mine])[0].group.label == "mine"
     decay = run(tmp_path, "ce", 2.0) | {"changed": {"stage1.weight_decay": 2e-4}}
-    decay["recipe"] = RECIPE.replace("0.0005", "0.0002")
+    decay["recipe"] = RECIPE | {"weight_decay": 0.0002}
     assert summarise([decay])[0].as_published  # a recipe of the field, by its name
 
 
@@ -96,8 +113,8 @@ def test_a_method_that_was_changed_says_so_unless_it_has_a_name_of_its_own(tmp_p
         {"stage1": {"epochs": 30}},
         {"stage1": {"epochs": 400}},
         {"dataset": {"val_per_class": 200}},
-        {"network": {"backbone": "ResNetCIFAR(blocks=1)"}},
-        {"recipe": RECIPE.replace("lr 0.1", "lr 0.05")},
+        {"network": {"backbone": {"name": "ResNetCIFAR", "blocks": 1}}},
+        {"recipe": RECIPE | {"lr": 0.05}},
         {"changed": {"augment._target_": "lt_calib.augment.cutout.CutOut"}},
     ],
 )
@@ -321,7 +338,7 @@ def test_what_may_choose_is_marked_and_drawn_by_its_own_pictures(tmp_path, monke
 def test_other_networks_and_schedules_are_drawn_apart(tmp_path):
     runs = [run(tmp_path, "ce", 2.0, seed) for seed in range(3)]
     runs[1]["stage1"]["epochs"] = 30
-    runs[2]["network"] = {"backbone": "ResNetCIFAR(blocks=1)", "classifier": "Linear"}
+    runs[2]["network"] = {"backbone": {"name": "ResNetCIFAR", "blocks": 1}, "classifier": {"name": "Linear"}}
     assert len(draw_comparisons(summarise(runs), tmp_path / "figures")) == 3
 
 

@@ -4,7 +4,7 @@ import torch
 from lt_calib.resample.smote import smote
 
 
-def test_new_points_lie_between_neighbours_of_the_class():
+def test_new_points_lie_between_neighbors_of_the_class():
     targets = torch.tensor([0] * 8 + [1] * 3)
     line = torch.tensor([[0.0, 0.0], [1.0, 0.0], [2.0, 0.0]])
     images = torch.cat([torch.rand(8, 2) + 50, line])
@@ -23,5 +23,5 @@ def test_a_class_of_one_and_of_two_pictures():
     out, labels = smote(images, targets, seed=0)
     assert torch.bincount(labels).tolist() == [6, 6, 6]
     assert torch.equal(torch.unique(out[labels == 2], dim=0), images[8:])  # copies
-    with pytest.raises(ValueError, match="neighbours 0"):
-        smote(images, targets, seed=0, neighbours=0)
+    with pytest.raises(ValueError, match="neighbors 0"):
+        smote(images, targets, seed=0, neighbors=0)

@@ -11,12 +11,13 @@ from hydra.errors import InstantiationException
 
 from lt_calib.errors import InputError
 from lt_calib.figure.grid_map import grid_map
-from lt_calib.grid import at_point, points_of
+from lt_calib.job.build_grid import at_point, build_grid, points_of
+from lt_calib.measure.evaluate import evaluate
 from lt_calib.report.__main__ import main as report
 from lt_calib.report.point import draw_point
 from lt_calib.run import run
 from lt_calib.stage.grid import GridModule
-from tests.conftest import TINY, compose_config
+from tests.conftest import TINY, built, compose_config
 
 JOB = [*TINY, "+experiment=cutmix_awabs", "stage2.max_epochs=2", "dataset.batch_size=64", "dataset.if=100"]
 GRID = [
@@ -217,8 +218,9 @@ def test_what_is_refused_before_anything_trains(tmp_path, overrides, said):
 
 
 def test_one_scale_of_the_gradients_for_all_points_is_refused():
+    cfg, job = compose_config(*JOB, "+grid=eps"), built(*JOB)
     with pytest.raises(InputError, match=r"\+grid needs trainer.precision=bf16-mixed or 32-true"):
-        points_of(compose_config(*JOB, "+grid=eps", "trainer.precision=16-mixed"))
+        build_grid(cfg, job.stages, job.metrics, "16-mixed")
 
 
 def test_points_out_of_order_are_left_out():
@@ -253,16 +255,14 @@ def test_the_map_shows_every_point_at_its_place():
 
 def test_the_choice_follows_the_validation_part_and_not_the_test_set(tmp_path, monkeypatch):
     """The later a point is evaluated, the better on the validation part and the worse on the test set."""
-    from lt_calib import grid as module
-
-    whole, seen = module.evaluate, []
+    whole, seen = evaluate, []
 
     def opposed(logits, targets, *rest):
         found, val = whole(logits, targets, *rest), len(targets) == 50
         seen.append(val)
         return found | {"nll": float(seen.count(val)) * (-1 if val else 1)}
 
-    monkeypatch.setattr(module, "evaluate", opposed)
+    monkeypatch.setattr("lt_calib.job.grid.evaluate", opposed)
     overrides = ["+grid.weight_decay=[0.0002,0.1]", "dataset.val_per_class=5", "grid.select=nll"]
     run(compose_config(*ONE, "+experiment=cutmix_awabs", *DECAYS, *overrides), tmp_path)
     grid = json.loads((tmp_path / "grid.json").read_text())

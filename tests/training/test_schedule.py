@@ -1,6 +1,6 @@
 import pytest
 
-from lt_calib.stage.schedule import cosine, warmup_multistep
+from lt_calib.training.schedule import cosine, warmup_multistep
 
 PUBLISHED = {"warmup": 0.025, "milestones": [0.8, 0.9], "gamma": 0.1}
 

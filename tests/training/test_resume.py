@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from lt_calib.errors import InputError
-from lt_calib.folder import fresh, log_into
+from lt_calib.files.folder import fresh, log_into
+from lt_calib.job.build import build, settle
 from lt_calib.run import run
 from lt_calib.stage.base import StageModule
 from tests.conftest import TINY, compose_config
@@ -58,22 +59,19 @@ def test_a_run_stopped_in_either_stage_ends_as_an_undisturbed_one(experiment, tm
     small = TINY if experiment != "bbn" else [o for o in TINY if "backbone" not in o]
     settings = [*small, f"+experiment={experiment}", "dataset.batch_size=64", "dataset.if=100"]
     epochs = ["stage1.max_epochs=3", "dataset.val_per_class=5", "trainer.eval_every=2"]
-    cfg = compose_config(*settings, *epochs)
+    cfg = compose_config(*settings, *epochs, "stage1.schedule.warmup=0.9")  # each epoch has a rate of its own
     if "_target_" in cfg.stage2:
-        cfg.stage2.max_epochs = 2
+        cfg.stage2.max_epochs = 3
+    first, *second = (-(-len(stage.sampler) // 64) for stage in build(settle(cfg, tmp_path), tmp_path).stages)
     run(cfg, tmp_path / "whole")
-    two_stages = "_target_" in cfg.stage2
-    steps = 7 if two_stages else 5
-    moments = [3 * steps // 2, steps] if two_stages else [3 * steps // 2]
-    stopped = 0
-    for moment in moments:  # first in the midst of stage 1's second epoch
+    moments = [first + 1, *(2 * first + steps + 1 for steps in second)]  # in the midst of each stage's second epoch
+    for moment, stage in zip(moments, (1, 2), strict=False):
         with monkeypatch.context() as patch:
             stop_at(patch, moment)
             with pytest.raises(MemoryError):
                 run(cfg, tmp_path / "stopped")
-            stopped += 1
+        assert torch.load(tmp_path / "stopped" / f"stage{stage}.part.ckpt", weights_only=True)["epochs"] == 1
     run(cfg, tmp_path / "stopped")
-    assert stopped == len(moments)
     assert what_a_run_gave(tmp_path / "stopped") == what_a_run_gave(tmp_path / "whole")
     assert not list((tmp_path / "stopped").glob("*.part*"))
 
@@ -86,7 +84,7 @@ def test_a_damaged_file_to_go_on_from_is_named(tmp_path, monkeypatch):
             run(cfg, tmp_path)
     part = tmp_path / "stage1.part.ckpt"
     part.write_bytes(part.read_bytes()[:1000])
-    with pytest.raises(ValueError, match=r"stage1.part.ckpt cannot be gone on from.*Remove it"):
+    with pytest.raises(ValueError, match=r"stage1.part.ckpt cannot be resumed from.*Remove it"):
         run(cfg, tmp_path)
 
 
@@ -100,7 +98,7 @@ def test_resume_off_takes_a_folder_of_its_own(tmp_path):
 
 def test_and_its_log(tmp_path, monkeypatch):
     root = logging.Logger("root")
-    monkeypatch.setattr("lt_calib.folder.logging.getLogger", lambda: root)
+    monkeypatch.setattr("lt_calib.files.folder.logging.getLogger", lambda: root)
     (tmp_path / "seed0").mkdir()
     root.addHandler(logging.FileHandler(tmp_path / "seed0" / "run.log"))
     log_into(tmp_path / "seed0")  # its own already
@@ -113,28 +111,28 @@ def test_and_its_log(tmp_path, monkeypatch):
 def test_the_precision_that_auto_was_is_kept(tmp_path, monkeypatch):
     """A job that is queued again may come to another machine."""
     settings = [o for o in TINY if "precision" not in o]
-    monkeypatch.setattr("lt_calib.trainer._cpu_info", lambda key: "")
+    monkeypatch.setattr("lt_calib.training.trainer._cpu_info", lambda key: "")
     stop_at(monkeypatch, 2)
     with pytest.raises(MemoryError):
         run(compose_config(*settings), tmp_path)
-    monkeypatch.setattr("lt_calib.trainer._cpu_info", lambda key: "avx512_bf16")
+    monkeypatch.setattr("lt_calib.training.trainer._cpu_info", lambda key: "avx512_bf16")
     with pytest.raises(InputError, match=r"trainer\.precision"):
         run(compose_config(*settings), tmp_path)
 
 
 def test_an_empty_file_to_go_on_from_is_named(tmp_path):
     (tmp_path / "stage1.part.ckpt").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"stage1.part.ckpt cannot be gone on from: .*Remove it"):
+    with pytest.raises(ValueError, match=r"stage1.part.ckpt cannot be resumed from: .*Remove it"):
         run(compose_config(*TINY), tmp_path)
 
 
-def test_results_are_written_when_nothing_is_left_to_do(tmp_path, monkeypatch):
-    """They make the run a finished one: killed in W&B's upload before them, the next start uploads again."""
+def test_results_are_written_when_all_has_been_told_and_before_the_logger_is_closed(tmp_path, monkeypatch):
+    """They make the run a finished one: killed before them, the next start tells them again."""
     seen = []
     for name in ("log_results", "finish"):
         monkeypatch.setattr(
-            f"lt_calib.logger.none.NoLogger.{name}", lambda *a: seen.append((tmp_path / "results.json").exists())
+            f"lt_calib.logger.none.NoLogger.{name}",
+            lambda *a, name=name: seen.append((name, (tmp_path / "results.json").exists())),
         )
     run(compose_config(*TINY), tmp_path)
-    assert seen == [False, False]
-    assert (tmp_path / "results.json").exists()
+    assert seen == [("log_results", False), ("finish", True)]

@@ -3,25 +3,27 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torch.multiprocessing as mp
-from hydra.utils import instantiate
 from torch.func import functional_call
 
-from lt_calib import build, ranks
 from lt_calib.errors import InputError
-from lt_calib.metric.evaluate import evaluate
-from lt_calib.results import read_predictions
+from lt_calib.job.results import read_predictions
+from lt_calib.measure.evaluate import evaluate
 from lt_calib.run import run
-from tests.conftest import SMALL, TINY, compose_config, plugins
+from lt_calib.settings.check import make
+from lt_calib.training.processes import quiet
+from tests.conftest import SMALL, TINY, built, compose_config, plugins
 from tests.gathered import batch, gathered, step
 
 # Nothing is drawn at random but the order of the pictures, which is the same for all processes.
@@ -32,9 +34,8 @@ COUNTS = [50, 20, 5, 2]
 
 
 def losses() -> dict[str, torch.nn.Module]:
-    composed = (compose_config("model=resnet32_cosine", f"loss@stage1.loss={name}") for name in plugins("loss"))
-    nodes = {name: cfg.stage1.loss for name, cfg in zip(plugins("loss"), composed, strict=True)}
-    return {name: instantiate(node)(COUNTS, prior=None) for name, node in nodes.items()}
+    composed = {name: compose_config("model=resnet32_cosine", f"loss@stage1.loss={name}") for name in plugins("loss")}
+    return {name: make(cfg, "stage1.loss", COUNTS, prior=None) for name, cfg in composed.items()}
 
 
 @pytest.mark.parametrize("world_size", [2, 3])
@@ -49,19 +50,14 @@ def test_every_loss_and_its_gradient_are_the_global_batchs(tmp_path, world_size)
                 torch.testing.assert_close(got, value, rtol=1e-5, atol=1e-7, msg=f"{key} on process {rank}")
 
 
-def stage1_in_two_pieces(cfg) -> dict[str, torch.Tensor]:
+def stage1_in_two_pieces(*overrides: str) -> dict[str, torch.Tensor]:
     """The slow twin: one process, each batch cut in two, batch norm by piece, running statistics by the first."""
-    torch.manual_seed(cfg.seed)
-    data = build.build_data(cfg)
-    backbone, classifier = build.build_network(cfg, data.num_classes)
-    sampler, loss = build.build_sampler_and_loss(cfg, data, 1)
-    module = build.build_stage1(cfg, backbone, classifier, loss)
-    data.draw_with(sampler)
-    loader, optimizer = data.train_dataloader(), module.configure_optimizers()
-    for epoch in range(cfg.stage1.max_epochs):
+    stage = built(*overrides).stages[0]
+    module, loader = stage.module.train(), stage.data.loader("train", stage.sampler)
+    optimizer = module.build_optimizer()
+    schedule = module.build_schedule(optimizer, module.max_epochs)
+    for epoch in range(module.max_epochs):
         loader.set_epoch(epoch)
-        for group in optimizer.param_groups:
-            group["lr"] = group["full_lr"] * module.schedule(epoch, module.max_epochs)
         for images, targets in loader:
             first, second = images.tensor_split(2)
             buffers = {name: value.clone() for name, value in module.named_buffers()}
@@ -69,7 +65,8 @@ def stage1_in_two_pieces(cfg) -> dict[str, torch.Tensor]:
             optimizer.zero_grad()
             module.loss(logits, targets).backward()
             optimizer.step()
-    return backbone.state_dict()
+        schedule.step()
+    return module.backbone.state_dict()
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +96,7 @@ def test_a_stage_1_of_two_processes_is_trained_once_and_is_not_that_of_one(tmp_p
 
 
 def test_stage_1_is_what_the_pieces_of_each_batch_give(two):
-    wanted = stage1_in_two_pieces(compose_config(*TWO, *VAL))
+    wanted = stage1_in_two_pieces(*TWO, *VAL)
     got = weights(two / "stage1.ckpt", "backbone")
     for name, value in wanted.items():
         torch.testing.assert_close(got[name], value, rtol=1e-4, atol=1e-5, msg=name)
@@ -118,7 +115,7 @@ def test_stage_2_and_every_metric_are_those_of_one_process(two, tmp_path):
 def test_what_two_processes_validate_in_pieces_is_what_one_computes(two):
     rows = list(csv.DictReader((two / "history.csv").open()))
     groups = json.loads((two / "results.json").read_text())["dataset"]["groups"]
-    metrics = instantiate(compose_config(*TWO).metric)
+    metrics = built(*TWO).metrics
     for stage in (1, 2):
         logits, targets = read_predictions(two / "predictions.npz")[f"stage{stage}"]["val"]
         last = [row for row in rows if row["stage"] == str(stage)][-1]
@@ -128,7 +125,8 @@ def test_what_two_processes_validate_in_pieces_is_what_one_computes(two):
 
 def test_only_the_first_process_writes(two):
     names = {path.name for path in two.iterdir()}
-    assert names == {"config.yaml", "history.csv", "predictions.npz", "results.json", "stage1.ckpt", "stage2.ckpt"}
+    files = {"config.yaml", "history.csv", "predictions.npz", "results.json", "stage1.ckpt", "stage2.ckpt"}
+    assert names == files | {"run.log"}
     assert not torch.distributed.is_initialized()
     assert not {"RANK", "WORLD_SIZE"} & set(os.environ)
 
@@ -153,12 +151,12 @@ def test_what_cannot_be_is_refused(tmp_path, monkeypatch, overrides, environment
         run(compose_config(*TINY, "+experiment=ce", *overrides), tmp_path)
 
 
-def test_a_last_batch_with_fewer_pictures_than_processes_is_refused(monkeypatch):
-    data = build.build_data(compose_config(*TINY, "+experiment=ce"))
-    monkeypatch.setattr(type(data), "_process", (0, 4))
-    data.batch_size = (len(data.splits["train"][1]) - 2) // 3
-    with pytest.raises(InputError, match=r"leaves 2 of \d+ pictures for the last batch, too few for 4 processes"):
-        data.train_dataloader()
+def test_a_last_batch_with_fewer_images_than_processes_is_refused():
+    stage = built(*TINY, "+experiment=ce").stages[0]
+    data: Any = stage.data
+    data.batch_size = (len(data.targets("train")) - 2) // 3
+    with pytest.raises(InputError, match=r"leaves 2 of \d+ images for the last batch, too few for 4 processes"):
+        data.loader("train", stage.sampler, world_size=4)
 
 
 def test_a_process_that_is_not_the_first_does_not_speak(monkeypatch, capsys):
@@ -168,7 +166,7 @@ def test_a_process_that_is_not_the_first_does_not_speak(monkeypatch, capsys):
     handler = logging.StreamHandler(sys.stdout)
     monkeypatch.setattr(logger, "handlers", [handler])
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
-    ranks.quiet()
+    quiet()
     logging.getLogger("lt_calib.run").error("heard")
     assert "heard" not in capsys.readouterr().out
 
@@ -232,21 +230,24 @@ def test_two_processes_that_were_ended_go_on(tmp_path, how):
     while not list(broken.rglob("stage1.part.ckpt")):
         time.sleep(0.05)
         assert first.poll() is None
-    (other,) = subprocess.run(["pgrep", "-P", str(first.pid)], capture_output=True, text=True).stdout.split()
+    children = subprocess.run(["pgrep", "-P", str(first.pid), "-f", "spawn_main"], capture_output=True, text=True)
+    others = children.stdout.split()
+    assert len(others) == 2
     if how == "other killed":
-        os.kill(int(other), signal.SIGKILL)
+        os.kill(int(others[1]), signal.SIGKILL)
     else:
         first.send_signal(signal.SIGKILL if how == "first killed" else signal.SIGTERM)
     said = first.communicate(timeout=60)[0].decode()
     assert first.returncode == {"first killed": -9, "other killed": 1, "told to end": 143}[how]
     if how == "other killed":
-        assert "process 1 of 2 ended with exit code -9, and the training with it" in said
+        assert re.search(r"process [01] of 2 ended with exit code -\d+, and the training with it", said), said
         assert "Traceback" not in said
     for _ in range(100):  # none is left behind
-        if not Path(f"/proc/{other}").exists():
+        left = [other for other in others if Path(f"/proc/{other}").exists()]
+        if not left:
             break
         time.sleep(0.1)
-    assert not Path(f"/proc/{other}").exists()
+    assert not left
     assert list(broken.rglob("stage1.part.ckpt"))
     subprocess.run(words, cwd=broken, env=environment, check=True, timeout=400, capture_output=True)
     assert np.array_equal(answer(broken), answer(tmp_path / "whole"))

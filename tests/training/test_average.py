@@ -3,9 +3,9 @@ import torch
 from torch import nn
 
 from lt_calib.run import run
-from lt_calib.stage.average import WeightAverage
-from tests.conftest import TINY, compose_config
-from tests.stage.test_resume import stop_at, what_a_run_gave
+from lt_calib.training.average import WeightAverage
+from tests.conftest import TINY, built, compose_config
+from tests.training.test_resume import stop_at, what_a_run_gave
 
 
 def test_hand_worked():
@@ -88,7 +88,7 @@ def test_a_run_that_was_ended_goes_on_to_the_same_average(tmp_path, monkeypatch)
         with pytest.raises(MemoryError):
             run(cfg, tmp_path / "broken")
     with monkeypatch.context() as patch:
-        patch.setattr("lt_calib.fit.save_stage", lambda *a: (_ for _ in ()).throw(MemoryError))
+        patch.setattr("lt_calib.job.step.save_stage", lambda *a: (_ for _ in ()).throw(MemoryError))
         with pytest.raises(MemoryError):
             run(cfg, tmp_path / "broken")
     assert torch.load(tmp_path / "broken" / "stage1.part.ckpt", weights_only=True)["epochs"] == 2
@@ -97,7 +97,4 @@ def test_a_run_that_was_ended_goes_on_to_the_same_average(tmp_path, monkeypatch)
 
 
 def start_of(settings: list[str]) -> torch.Tensor:
-    from lt_calib import build
-
-    torch.manual_seed(0)
-    return build.build_network(compose_config(*settings), 10)[1].state_dict()["weight"].clone()
+    return built(*settings).stages[0].module.classifier.state_dict()["weight"].clone()

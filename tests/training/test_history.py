@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from lt_calib.stage.history import History
+from lt_calib.training.history import History
 
 
 @pytest.fixture
@@ -27,9 +27,11 @@ def test_seconds_are_those_between_the_ends_of_two_epochs_but_for_validation(clo
         trainer.current_epoch = epoch
         history.on_train_epoch_start(trainer, module)
         for batch, (loss, images) in enumerate([(1.0, 30), (3.0, 10)]):
+            history.on_train_batch_start(trainer, module, None, batch)
             clock.seconds += 2
             outputs = {"loss": torch.tensor(loss), "images": images}
             history.on_train_batch_end(trainer, module, outputs, None, batch)
+        group["lr"] /= 2  # the schedule goes on before the epoch's row is closed
         if epoch == 1:
             history.on_validation_start(trainer, module)
             clock.seconds += 50
@@ -38,6 +40,7 @@ def test_seconds_are_those_between_the_ends_of_two_epochs_but_for_validation(clo
         history.on_train_epoch_end(trainer, module)
         clock.seconds += 1  # the part file is written
     assert [row["seconds"] for row in history.rows] == [4, 5, 5]
+    assert [row["lr"] for row in history.rows] == [0.1, 0.05, 0.025]
     assert [row["images_per_second"] for row in history.rows] == [10, 8, 8]
     assert [row["loss"] for row in history.rows] == [1.5] * 3
     assert ["val_acc" in row for row in history.rows] == [False, True, False]

@@ -1,22 +1,26 @@
+import copy
 import math
-import types
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from lt_calib import build
+from lt_calib.errors import InputError
+from lt_calib.job.build import build_data, settle
+from lt_calib.job.build_stages import build_stage1
 from lt_calib.loss.dynamic_balanced_softmax import DynamicBalancedSoftmax
 from lt_calib.run import run
-from lt_calib.stage.sam import SAM
+from lt_calib.settings.schema import plain
+from lt_calib.training.sam import SAM
 from tests.conftest import TINY, compose_config
 
 
 def test_hand_worked():
     """f(w) = w_1^2 + 2 w_2^2 at (3, 1): g = (6, 4), and the step is the gradient at w + rho g / ||g||."""
     w = nn.Parameter(torch.tensor([3.0, 1.0], dtype=torch.float64))
-    optimizer = SAM([w], rho=0.5, network=nn.Identity(), loss=nn.Identity(), lr=0.1)
+    optimizer = SAM(torch.optim.SGD([w], lr=0.1), rho=0.5, network=nn.Identity(), loss=nn.Identity())
     seen = []
 
     def closure():
@@ -39,7 +43,7 @@ def test_as_rho_goes_to_0_it_is_sgd():
         w = nn.Parameter(torch.linspace(-1, 1, 5, dtype=torch.float64))
         settings: dict[str, Any] = {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01}
         plain = torch.optim.SGD([w], **settings)
-        optimizer = plain if rho is None else SAM([w], rho=rho, network=nn.Identity(), loss=nn.Identity(), **settings)
+        optimizer = plain if rho is None else SAM(plain, rho=rho, network=nn.Identity(), loss=nn.Identity())
 
         def closure(w=w, optimizer=optimizer):
             optimizer.zero_grad()
@@ -75,7 +79,7 @@ def test_a_written_out_loop():
 
     p = [nn.Parameter(x.clone()) for x in start]
     settings: dict[str, Any] = {"lr": lr, "momentum": momentum, "weight_decay": decay}
-    optimizer = SAM(p, rho=rho, network=nn.Identity(), loss=nn.Identity(), **settings)
+    optimizer = SAM(torch.optim.SGD(p, **settings), rho=rho, network=nn.Identity(), loss=nn.Identity())
 
     def closure():
         optimizer.zero_grad()
@@ -91,7 +95,7 @@ def test_a_written_out_loop():
 
 def test_statistics_follow_the_first_pass_and_the_loss_moves_after_the_second():
     network, loss = nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 3)), DynamicBalancedSoftmax([5, 3, 2])
-    optimizer = SAM(network.parameters(), rho=0.1, network=network, loss=loss, lr=0.1)
+    optimizer = SAM(torch.optim.SGD(network.parameters(), lr=0.1), rho=0.1, network=network, loss=loss)
     images, targets = torch.randn(8, 3) + 2, torch.tensor([0, 1, 2, 0, 1, 2, 0, 1])
     kept = []
 
@@ -120,9 +124,58 @@ def test_a_run_trains_with_it_and_half_precision_is_refused(tmp_path):
     assert sharp["stage1"]["test"]["nll"] != plain["stage1"]["test"]["nll"]
     with pytest.raises(ValueError, match="sam_rho -1"):
         run(compose_config(*settings, "stage1.sam_rho=-1"), tmp_path / "negative")
-    cfg = compose_config(*settings, "stage1.sam_rho=0.05")
-    data = build.build_data(cfg)
-    module = build.build_stage1(cfg, *build.build_network(cfg, 10), build.build_sampler_and_loss(cfg, data, 1)[1])
-    module._trainer = types.SimpleNamespace(precision="16-mixed")  # type: ignore[assignment]
-    with pytest.raises(ValueError, match="sam_rho needs trainer"):
-        module.configure_optimizers()
+    with pytest.raises(InputError, match="sam_rho needs trainer"):
+        build_stage1_in("16-mixed", *settings, "stage1.sam_rho=0.05")
+
+
+def build_stage1_in(precision: str, *overrides: str) -> None:
+    """Build it as on a machine that has this precision."""
+    cfg = settle(compose_config(*overrides), Path("unused"))
+    build_stage1(cfg, plain(cfg), build_data(cfg), Path("unused"), precision)
+
+
+def test_it_takes_the_step_of_any_optimizer():
+    """AdamW's first step, written out: lr times the sign of the gradient at w + rho g / ||g||, after the decay."""
+    w = nn.Parameter(torch.tensor([0.3, -2.0], dtype=torch.float64))
+    inner = torch.optim.AdamW([w], lr=0.1, weight_decay=0.5, eps=0)
+    optimizer = SAM(inner, rho=0.5, network=nn.Identity(), loss=nn.Identity())
+
+    def closure():
+        optimizer.zero_grad()
+        value = (w**2 - 0.5 * w).sum()  # 2 w - 0.5 changes its sign between w and w + e
+        value.backward()
+        return value
+
+    g = torch.tensor([0.1, -4.5], dtype=torch.float64)
+    at = torch.tensor([0.3, -2.0], dtype=torch.float64) + 0.5 * g / g.norm()
+    optimizer.step(closure)
+    assert w.tolist() == pytest.approx((torch.tensor([0.3, -2.0]) * 0.95 - 0.1 * (2 * at - 0.5).sign()).tolist())
+
+
+def test_its_state_is_the_optimizers():
+    def parts() -> tuple[nn.Parameter, SAM]:
+        w = nn.Parameter(torch.tensor([3.0, 1.0], dtype=torch.float64))
+        inner = torch.optim.SGD([w], lr=0.1, momentum=0.9)
+        return w, SAM(inner, rho=0.5, network=nn.Identity(), loss=nn.Identity())
+
+    def step(w: nn.Parameter, optimizer: SAM) -> None:
+        def closure():
+            optimizer.zero_grad()
+            value = (w**4).sum()
+            value.backward()
+            return value
+
+        optimizer.step(closure)
+
+    (w, optimizer), (other, resumed) = parts(), parts()
+    step(w, optimizer)
+    optimizer.param_groups[0]["lr"] = 0.01
+    other.data.copy_(w.data)
+    resumed.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    for one in (optimizer, resumed):
+        one.param_groups[0]["weight_decay"] = 0.1  # as a schedule would
+    step(w, optimizer)
+    step(other, resumed)
+    assert torch.equal(w, other)
+    assert resumed.param_groups[0]["lr"] == 0.01
+    assert len(resumed.state) == 1
