@@ -15,8 +15,8 @@ from torch import Tensor
 
 from lt_calib.errors import InputError
 from lt_calib.files.checkpoint import read_checkpoint, write_atomically
+from lt_calib.job.build_posthoc import posthoc_of, refuse_without_validation
 from lt_calib.job.parts import Metrics, Posthoc, Splits
-from lt_calib.job.posthoc import posthoc_of, refuse_without_validation
 from lt_calib.job.results import read_predictions, read_results, with_intervals, write_json
 from lt_calib.measure.evaluate import evaluate
 from lt_calib.posthoc.base import Calibrator

@@ -10,9 +10,9 @@ from lt_calib.cache.sources import made_by
 from lt_calib.dataset.data import Data
 from lt_calib.errors import InputError
 from lt_calib.job.build_grid import build_grid
+from lt_calib.job.build_posthoc import build_posthoc
 from lt_calib.job.build_stages import build_stage1, build_stage2
 from lt_calib.job.parts import Job
-from lt_calib.job.posthoc import build_posthoc
 from lt_calib.job.record import record_of
 from lt_calib.logger.none import NoLogger
 from lt_calib.settings.check import check_keys, make
