@@ -6,7 +6,7 @@ import pytest
 
 from lt_calib.errors import InputError
 from lt_calib.loss.cross_entropy import CrossEntropy
-from lt_calib.settings.check import SLOTS, check_keys, make, refuse_untrusted, slot_of
+from lt_calib.settings.check import check_keys, make, refuse_untrusted
 from tests.conftest import compose_config
 
 if TYPE_CHECKING:
@@ -75,11 +75,6 @@ def test_a_function_is_an_augmentation_whatever_its_yaml_says_of_partial(partial
     assert augment(1.0, 0, None) == (3.0, 0)
     with pytest.raises(InputError, match=r"augment\.images is set by the run"):
         check_keys(compose_config("dataset=digits_lt", *own, "+augment.images=1"))
-
-
-def test_every_slot_is_of_a_place_that_there_is():
-    for pattern in SLOTS:
-        assert slot_of(pattern.replace("*", "x").replace("?", "1"), dict) is not None
 
 
 def test_code_from_outside_is_built_from_a_file_only_if_it_is_trusted():
