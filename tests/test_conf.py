@@ -192,15 +192,27 @@ DEFAULTS = {  # of the methods, from the papers and their authors' code: experim
     "cut_thumbnail_awabs": {"augment.size": 0.5, "augment.prob": 0.8, "augment.per": "batch"},
     "mixed_cut_thumbnail_awabs": {"augment.size": 0.5, "augment.prob": 0.8, "augment.weight": 0.75},
     "mixup": {"augment.alpha": 1.0, "augment.prob": 1.0},
-    "remix_drw": {"augment.alpha": 1.0, "augment.kappa": 3.0, "augment.tau": 0.5, "stage1.loss.start": 0.8},
+    "remix_drw": {
+        "augment.alpha": 1.0, "augment.kappa": 3.0, "augment.tau": 0.5, "stage1.loss.start": 0.8,
+        "stage1.loss.normalizer": "batch",
+    },
     "cmo": {"augment.alpha": 1.0, "augment.prob": 0.5, "augment.partner._target_": "ClassBalanced"},
     "unimix": {"augment.alpha": 0.8, "augment.partner.tau": -0.5, "augment.partner._target_": "Power"},
     "bbn": {"augment.partner._target_": "Reverse", "model.backbone._target_": "BBN"},
     "weighted_ce": {"stage1.loss.gamma": 1.0},
     "focal": {"stage1.loss.gamma": 2.0},
-    "cbce": {"stage1.loss.beta": 0.9999},
+    "cbce": {"stage1.loss.beta": 0.9999, "stage1.loss.normalizer": "batch"},
+    "cb_focal": {"stage1.loss.normalizer": "batch", "stage1.loss.loss._target_": "Focal"},
+    "mixup_drw": {"stage1.loss.start": 0.8, "stage1.loss.normalizer": "batch"},
+    "cmo_drw": {
+        "stage1.loss.normalizer": "weights", "augment.two_means": True, "stage1.loss.loss._target_": "CrossEntropy",
+    },
+    "cbce_stage2": {"stage2.loss.normalizer": "weights"},
     "ldam": {"stage1.loss.max_margin": 0.5, "stage1.loss.scale": 30.0, "model.classifier._target_": "Cosine"},
-    "ldam_drw": {"stage1.loss.start": 0.8, "stage1.loss.beta": 0.9999, "stage1.loss.loss._target_": "LDAM"},
+    "ldam_drw": {
+        "stage1.loss.start": 0.8, "stage1.loss.beta": 0.9999, "stage1.loss.loss._target_": "LDAM",
+        "stage1.loss.normalizer": "weights",
+    },
     "lade": {"stage1.loss.alpha": 0.1, "stage1.loss.lam": 0.01},
     "dynamic_balanced_softmax": {"stage1.loss.momentum": 0.99},
     "logit_adjustment": {"stage2.classifier.tau": 1.0, "stage2.max_epochs": 0},
@@ -253,6 +265,29 @@ def test_differing_keys():
     measured = {"dataset": {"groups": [3, 7]}, "metric": {"ece": {"n_bins": 10}}, "trainer": {"eval_every": 1}}
     assert differing_keys({}, measured) == []
     assert differing_keys(old, {**old, "trainer": {"compile": True}}) == ["trainer.compile"]
+
+
+@pytest.mark.parametrize(
+    ("words", "later", "other"),
+    [
+        (["+experiment=ldam_drw"], "stage1.loss.normalizer", "batch"),
+        (["+experiment=cbce_stage2"], "stage2.loss.normalizer", "batch"),
+        (["+experiment=cmo"], "augment.two_means", True),
+    ],
+)
+def test_a_run_without_a_setting_that_came_later_is_the_same_run(composed, words, later, other):
+    new = plain(composed(*words))
+    old = plain(composed(*words))
+    node, key = later.rsplit(".", 1)
+    parent = old
+    for name in node.split("."):
+        parent = parent[name]
+    del parent[key]
+    assert differing_keys(old, new) == []
+    assert settings_hash(old) == settings_hash(new)
+    changed = plain(composed(*words, f"{later}={other}"))
+    assert differing_keys(old, changed) == [later]
+    assert settings_hash(old) != settings_hash(changed)
 
 
 EVIL = [

@@ -1,3 +1,4 @@
+import math
 from typing import Any
 
 import pytest
@@ -31,6 +32,20 @@ def test_weights_are_a_weighted_mean_and_not_multiplied_into_a_mean():
     torch.testing.assert_close(
         loss(logits, targets), torch.nn.functional.cross_entropy(logits, targets, weight=weights)
     )
+
+
+def test_divided_by_the_batch_size():
+    """w = (0.8, 1.2) of n = (2, 1), beta = 1/2: 2.8 / 3 of the plain loss of three images, from the epoch on."""
+    targets = torch.tensor([0, 0, 1])
+    loss = DRW([2, 1], loss=CrossEntropy, max_epochs=10, beta=0.5, normalizer="batch")
+    assert float(loss(torch.zeros(3, 2), targets)) == pytest.approx(math.log(2))
+    loss.set_epoch(8)
+    assert float(loss(torch.zeros(3, 2), targets)) == pytest.approx(2.8 / 3 * math.log(2))
+
+
+def test_a_stage_that_was_killed_before_there_was_a_normalizer_goes_on():
+    state = DRW(COUNTS, loss=CrossEntropy, max_epochs=10).state_dict()
+    assert set(state) == {"deferred", "loss.weights", "loss.d", "loss.r", "loss.v", "loss.log_prior"}
 
 
 def test_beta_zero_is_the_plain_loss_in_every_epoch():

@@ -26,5 +26,7 @@ def test_two_classes():
     a, b = -math.log(3 / 4), -math.log(1 / 4)
     got = WeightedCrossEntropy([20, 10])(logits, torch.tensor([0, 1]))
     assert float(got) == pytest.approx((0.5 * a + b) / 1.5)
+    by_batch = WeightedCrossEntropy([20, 10], normalizer="batch")(logits, torch.tensor([0, 1]))
+    assert float(by_batch) == pytest.approx((0.5 * a + b) / 2)
     with pytest.raises(ValueError, match="gamma -1"):
         WeightedCrossEntropy([2, 1], gamma=-1)

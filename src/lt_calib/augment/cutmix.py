@@ -42,10 +42,17 @@ class CutMix:
         self, images: Tensor, targets: Tensor, generator: torch.Generator, partner: Batch | None = None
     ) -> Batch:
         """Mix the batch."""
+        mixed, own, patch = self.cut(images, targets, generator, partner)
+        return mixed, own + patch
+
+    def cut(
+        self, images: Tensor, targets: Tensor, generator: torch.Generator, partner: Batch | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Mix the images, and return the two parts of the targets (B, K): lam t_a and (1 - lam) t_b."""
         draws = number_of_draws(self.per, len(images))
         mixes = torch.rand(draws, device=images.device, generator=generator) < self.prob
         h, w = images.shape[2:]
         box = cut_box(h, w, beta(self.alpha, (draws,), generator), generator) & mixes[:, None, None]
         other = partner_of(images, targets, generator, partner)
         lam = 1 - box.float().mean(dim=(1, 2))[:, None]
-        return torch.where(box[:, None], other[0], images), lam * targets + (1 - lam) * other[1]
+        return torch.where(box[:, None], other[0], images), lam * targets, (1 - lam) * other[1]

@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
 
 from lt_calib.files.checkpoint import write_atomically
 from lt_calib.job.parts import Job, Stage
+from lt_calib.loss.base import labels_of
 from lt_calib.measure.evaluate import evaluate
 from lt_calib.seed import generator
 from lt_calib.stage.base import Features, StageModule
@@ -109,6 +109,4 @@ def training_images(stage: Stage, number: int = 24) -> tuple[Tensor, Tensor, tup
         stage.augment.set_epoch(epoch)
         stage.augment.apply(batch, generator(stage.sampler.seed, "augment", stage=1, epoch=epoch))
     images, targets = batch[:2]
-    if targets.ndim == 1:
-        targets = one_hot(targets, data.num_classes).float()
-    return data.transform.undo(images[:, : data.image_shape[0]]), targets, data.class_names
+    return data.transform.undo(images[:, : data.image_shape[0]]), labels_of(targets, data.num_classes), data.class_names

@@ -15,10 +15,16 @@ class ClassBalanced(nn.Module):
         class_counts: (K,) training pictures a class, > 0.
         loss: ``(class_counts, *, prior) -> ClassLoss``, the loss to weigh: cross-entropy, focal, ...
         beta: In [0, 1); 0 leaves the loss unweighted.
+        normalizer: What the weighted sum is divided by: ``"weights"``, those of the batch, as torch's weighted
+            cross-entropy does; or ``"batch"``, its size, as the authors' code does. On instance-balanced
+            batches the former's gradients are larger: 1.6 to 9.5 times at the imbalance factors 10 to 200 of CIFAR-10.
         prior: Given on to ``loss``.
 
     Shape:
         logits (B, K) float, targets (B,) int64 or (B, K) float; returns () float32.
+
+    Raises:
+        ValueError: beta or normalizer is out of its range, or the loss sets its class weights itself.
 
     Reference:
         Cui et al., "Class-Balanced Loss Based on Effective Number of Samples", CVPR 2019, equation 4.
@@ -32,11 +38,12 @@ class ClassBalanced(nn.Module):
         *,
         loss: Callable[..., ClassLoss],
         beta: float = 0.9999,
+        normalizer: str = "weights",
         prior: Counts | None = None,
     ) -> None:
         super().__init__()
         self.loss = weighable(loss(class_counts, prior=prior))
-        self.loss.weights.copy_(class_balanced_weights(class_counts, beta))
+        self.loss.weigh(class_balanced_weights(class_counts, beta), normalizer)
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Compute the batch's weighted mean."""

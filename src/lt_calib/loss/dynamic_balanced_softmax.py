@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from lt_calib.loss.base import ClassLoss, Counts, frequencies
+from lt_calib.loss.base import ClassLoss, Counts, frequencies, labels_of
 
 
 class DynamicBalancedSoftmax(ClassLoss):
@@ -51,8 +51,7 @@ class DynamicBalancedSoftmax(ClassLoss):
         """Compute the batch's mean; in training, move the estimate afterwards."""
         loss = super().forward(logits, targets)
         if self.training:
-            k = len(self.estimate)
-            seen = targets.float().mean(0) if targets.ndim == 2 else torch.bincount(targets, minlength=k) / len(targets)
+            seen = labels_of(targets, len(self.estimate)).mean(0)
             if torch.distributed.is_available() and torch.distributed.is_initialized():
                 torch.distributed.all_reduce(seen)
                 seen = seen / torch.distributed.get_world_size()

@@ -3,11 +3,10 @@
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from lt_calib.loss.balanced_softmax import BalancedSoftmax
-from lt_calib.loss.base import Counts
+from lt_calib.loss.base import Counts, labels_of
 
 
 class LADE(BalancedSoftmax):
@@ -51,7 +50,7 @@ class LADE(BalancedSoftmax):
         """Compute the batch's mean and its regulariser."""
         z = logits.float()
         b, k = z.shape
-        t = F.one_hot(targets, k).float() if targets.ndim == 1 else targets.float()
+        t = labels_of(targets, k)
         count = t.sum(0)
         a = (t * z).sum(0) / count.clamp(min=1e-8)  # (K,)
         b_c = torch.logsumexp(z - self.log_prior - math.log(k), dim=0) - math.log(b)  # (K,)

@@ -13,20 +13,23 @@ class WeightedCrossEntropy(CrossEntropy):
     Args:
         class_counts: (K,) training pictures a class, > 0.
         gamma: >= 0; 0 is cross-entropy, 1 gives every class the same total weight.
+        normalizer: What the weighted sum is divided by: ``"weights"``, those of the batch, or ``"batch"``, its size.
         prior: Ignored.
 
     Shape:
         logits (B, K) float, targets (B,) int64 or (B, K) float; returns () float32.
 
     Raises:
-        ValueError: gamma is below 0.
+        ValueError: gamma is below 0, or normalizer is neither.
     """
 
     corrects = True
 
-    def __init__(self, class_counts: Counts, *, gamma: float = 1.0, prior: Counts | None = None) -> None:
+    def __init__(
+        self, class_counts: Counts, *, gamma: float = 1.0, normalizer: str = "weights", prior: Counts | None = None
+    ) -> None:
         if gamma < 0:
             raise ValueError(f"gamma {gamma} must be >= 0")
         super().__init__(class_counts)
         counts = check_counts(class_counts)
-        self.weights.copy_((counts.min() / counts).pow(gamma))
+        self.weigh((counts.min() / counts).pow(gamma), normalizer)

@@ -62,6 +62,9 @@ MATTERS = {
 SAME_RUN = ("stage1", "results", "label", "seed", "given", "machine", "posthoc")
 SAME_ROW = ("stage1", "results", "label")
 SAME_JOB = ("stage1", "results", "label", "seed", "given", "posthoc")
+# Settings that came to parts which were there, at the values that are what was done before: a run without them, an
+# older one's, is the same run.
+LATER = {"loss.normalizer": "weights", "augment.two_means": False, "then.two_means": False}
 OF_FEATURES = {"resample.space": "features"}  # resamples stage 2's data alone
 
 
@@ -85,6 +88,7 @@ def settings_for(config: Mapping[str, Any], words: Collection[str], without: Col
         Flat, in canonical form: equal values are equal.
     """
     flat = {key: canonical(value) for key, value in flatten(config).items()}
+    flat = {key: value for key, value in flat.items() if (".".join(key.split(".")[-2:]), value) not in LATER.items()}
     if any(flat.get(key) == value for key, value in OF_FEATURES.items()) and "results" not in words:
         flat = {key: value for key, value in flat.items() if not key.startswith("resample.")}
     return {k: v for k, v in flat.items() if matters_for(k) & set(words) and not matters_for(k) & set(without)}

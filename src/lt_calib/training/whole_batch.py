@@ -17,7 +17,8 @@ def whole_batch(values: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         targets: Likewise.
 
     Shape:
-        values: (b, D) float32; targets: (b,) int64 or (b, K) float; both come back as (B, ...), with B the sum of b.
+        values: (b, D) float32; targets: (b,) int64, (b, K) or (b, P, K) float; both come back as (B, ...), with B the
+        sum of b.
     """
     world_size, rank = dist.get_world_size(), dist.get_rank()
     sizes = torch.zeros(world_size, dtype=torch.int64, device=values.device)
