@@ -12,6 +12,8 @@ Batch = tuple[Tensor, Tensor]
 class PairBBN:
     """Stack each picture with its partner by channel, and mix their targets: a t_c + (1 - a) t_r, a = 1 - (e / E)^2.
 
+    An epoch's last batch, which may not be full, is trained on too; the authors' code leaves it out.
+
     With a loss that is linear in the target this is a l(y_c) + (1 - a) l(y_r), for :class:`lt_calib.model.bbn.BBN`.
 
     Args:

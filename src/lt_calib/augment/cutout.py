@@ -11,6 +11,7 @@ Batch = tuple[Tensor, Tensor]
 class CutOut:
     """Set one square hole a picture to zero; its centre is uniform over the picture, so that it may be clipped.
 
+    The hole has exactly this side; the authors' code cuts 2 floor(size / 2) pixels, one less where size is odd.
     Pictures are normalised before, so zero is the mean colour. Targets are unchanged.
 
     Args:

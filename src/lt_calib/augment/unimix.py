@@ -14,7 +14,9 @@ class UniMix:
     """Mixup whose partner comes from a sampler that favours the tail and whose lam favours the rarer class.
 
     For each pair lam = (Beta(alpha, alpha) + n_j / (n_i + n_j)) mod 1, with n_i pictures of the picture's own class and
-    n_j of its partner's; the partner is drawn with weight n^tau for each picture.
+    n_j of its partner's; the partner is drawn with weight n^tau for each picture, from the whole training set:
+    class j with n_j^(1 + tau). The authors' code draws it from the batch, with the same weights, so that a class which
+    the batch lacks is no partner.
 
     Args:
         class_counts: (K,) training pictures a class.

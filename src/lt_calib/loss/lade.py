@@ -15,6 +15,8 @@ class LADE(BalancedSoftmax):
     A_c = sum_i t_ic z_ic / sum_i t_ic, 0 for a class that is not in the batch;
     B_c = logsumexp_i (z_ic - log pi_c + log 1/K) - log(batch size).
 
+    The authors' classifier begins as torch's Linear, :class:`lt_calib.model.classifier.Linear` Kaiming-normal.
+
     R compares pictures of a batch with one another: this loss, alone of all, is not linear in the target.
 
     Args:

@@ -13,7 +13,9 @@ class SigmoidFocal(ClassLoss):
 
     l(z, y) = -(1 - s_y)^gamma log s_y - sum_{k != y} s_k^gamma log(1 - s_k) with s = sigmoid(z).
 
-    The prediction that is tested is softmax(z), as for every method.
+    The prediction that is tested is softmax(z), as for every method. From a classifier whose biases are 0 it starts
+    with K - 1 wrong sigmoids; in Cui et al.'s code the biases begin at -log(K - 1) and do not decay, as those of
+    :class:`lt_calib.model.one_against_all.OneAgainstAll`.
 
     Args:
         class_counts: (K,) training pictures a class; only K is used.

@@ -15,6 +15,9 @@ class BBN(ResNetCIFAR):
     a = 1 - (e / E)^2 in the epoch e, 0-based. At test a picture goes down both, unscaled: [f_c ; f_r], whose logits
     W [f_c ; f_r] are the sum of both branches'.
 
+    In the authors' code the classifier begins as torch's Linear, and an epoch's last batch is left out where it is not
+    full; here both are as of every other network: a Kaiming-normal classifier, and every image trained on.
+
     Args:
         max_epochs: E >= 1.
         in_channels: C, of one image.

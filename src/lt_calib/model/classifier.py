@@ -11,7 +11,10 @@ Features = Callable[[str], tuple[Tensor, Tensor] | None]
 
 
 class Linear(nn.Linear):
-    """A linear classifier with bias, Kaiming-normal weights.
+    """A linear classifier with bias, Kaiming-normal weights: of standard deviation sqrt(2 / num_features).
+
+    At 64 features that is 0.177. The authors' code of cRT, BBN and LADE has torch's own initialisation, uniform with a
+    standard deviation of 1 / sqrt(3 num_features): 0.072.
 
     Args:
         num_features: Features of the backbone.

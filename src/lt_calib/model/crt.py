@@ -6,7 +6,7 @@ from lt_calib.model.classifier import Linear
 
 
 class CRT(Linear):
-    """A new linear classifier (cRT).
+    """A new linear classifier (cRT), with the weights of :class:`lt_calib.model.classifier.Linear`: Kaiming-normal.
 
     Args:
         classifier: Stage 1's; only its shape is used.

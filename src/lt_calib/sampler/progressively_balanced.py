@@ -8,6 +8,8 @@ from lt_calib.sampler.class_weighted import ClassWeighted
 class ProgressivelyBalanced(ClassWeighted):
     """From instance-balanced to class-balanced: p_c = (1 - e / E) n_c / N + (e / E) / K in the epoch e, 0-based.
 
+    The last epoch is not quite class-balanced then; in the authors' code, which goes by e / (E - 1), it is.
+
     Args:
         targets: (N,) int64 labels of the training pictures.
         num_classes: K.

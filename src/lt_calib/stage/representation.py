@@ -16,7 +16,7 @@ class RepresentationModule(StageModule):
 
     Args:
         backbone: (B, C, H, W) -> (B, num_features).
-        classifier: (B, num_features) -> (B, K).
+        classifier: (B, num_features) -> (B, K); its parameters whose names its ``undecayed`` has do not decay.
         loss: ``forward(logits, targets)``.
         ema_decay: In [0, 1); above 0 the stage's result is the average of its weights, see
             :class:`lt_calib.training.average.WeightAverage`, and validation during training looks at it.
@@ -89,14 +89,15 @@ class RepresentationModule(StageModule):
         return self
 
     def param_groups(self) -> Iterable[dict[str, Any]]:
-        """All parameters, at one learning rate but for the backbone's factor."""
-        if self.backbone_lr_factor == 1:
-            return [{"params": [p for p in self.parameters() if p.requires_grad]}]
+        """All parameters, at one learning rate but for the backbone's factor, and one decay but for what has none."""
+        free = [getattr(self.classifier, name) for name in getattr(self.classifier, "undecayed", ())]
         slow = [p for p in self.backbone.parameters() if p.requires_grad]
-        groups = [
-            {"params": slow, "lr": self.lr * self.backbone_lr_factor},
-            {"params": [p for p in self.classifier.parameters() if p.requires_grad]},
-        ]
+        elsewhere = {id(p) for p in (*slow, *free)}
+        own = [p for p in self.parameters() if p.requires_grad and id(p) not in elsewhere]
+        groups: list[dict[str, Any]] = [{"params": slow + own}]
+        if self.backbone_lr_factor != 1:
+            groups = [{"params": slow, "lr": self.lr * self.backbone_lr_factor}, {"params": own}]
+        groups.append({"params": free, "weight_decay": 0.0})
         return [group for group in groups if group["params"]]
 
     def build_optimizer(self) -> torch.optim.Optimizer:
