@@ -9,6 +9,9 @@ from lt_calib.sampler.class_weighted import ClassWeighted
 class ClassBalanced(ClassWeighted):
     """A class uniformly, then one of its pictures uniformly: pi_c = 1 / K; N draws with replacement.
 
+    The code of the two-stage methods draws classes and images in turn, without replacement:
+    :class:`lt_calib.sampler.class_aware.ClassAware`.
+
     Reference:
         Kang et al., "Decoupling Representation and Classifier for Long-Tailed Recognition", ICLR 2020, section 3.
     """
