@@ -14,10 +14,12 @@ def batched(values: list, n: int) -> list[tuple]:
     return [tuple(values[i : i + n]) for i in range(0, len(values), n)]
 
 
-def stream(epochs: int, targets: torch.Tensor = TARGETS, **settings: int) -> list[int]:
+def stream(epochs: int, targets: torch.Tensor = TARGETS, num_samples_cls: int = 4) -> list[int]:
     drawn: list[int] = []
     for epoch in range(epochs):
-        sampler = ClassAware(targets, num_classes=3, seed=5, **settings)  # each epoch by itself, as when resumed
+        sampler = ClassAware(
+            targets, num_classes=3, seed=5, num_samples_cls=num_samples_cls
+        )  # each epoch by itself, as when resumed
         sampler.set_epoch(epoch)
         drawn += list(sampler)
     return drawn
