@@ -21,7 +21,7 @@ from omegaconf import DictConfig
 from lt_calib.files.folder import fresh, log_into
 from lt_calib.files.lock import InUseError, alone_in
 from lt_calib.settings.nearest import nearest_names
-from lt_calib.settings.objective import check_objective, objective
+from lt_calib.settings.objective import check_objective, is_search, objective
 from lt_calib.settings.schema import conf_dir, register
 from lt_calib.training.processes import position, quiet, rank
 
@@ -135,12 +135,14 @@ def job(cfg: DictConfig) -> float | None:
         folder = fresh(folder)
         log_into(folder)
     error_file = folder / "error.txt"
+    worst: float | None = None  # in a search, what this trial is worth if it fails
     try:
-        if "optuna" in str(hydra_config.sweeper.get("_target_")):
-            check_objective(cfg, str(getattr(hydra_config.sweeper.direction, "name", hydra_config.sweeper.direction)))
+        if is_search(hydra_config):
+            direction = hydra_config.sweeper.direction
+            worst = check_objective(cfg, str(getattr(direction, "name", direction)))
         with alone_in(folder) if rank() == 0 else nullcontext():
             error_file.unlink(missing_ok=True)
-            return objective(cfg, run(cfg, folder))
+            return objective(cfg, run(cfg, folder), worst)
     except (SystemExit, KeyboardInterrupt) as stop:  # Lightning makes the former of the latter
         by_hand = isinstance(stop, KeyboardInterrupt) or isinstance(stop.__context__, KeyboardInterrupt)
         by = signal.SIGINT if by_hand else signal.SIGTERM
@@ -161,6 +163,8 @@ def job(cfg: DictConfig) -> float | None:
             raise SystemExit(1) from error
         if hydra_config.mode is RunMode.MULTIRUN:  # Hydra itself names the first failure only
             log.error("%s failed: %s", folder, cause)
+        if worst is not None and not isinstance(error, InUseError):
+            return worst
         if isinstance(cause, ValueError | OSError) or isinstance(error, CompactHydraException):
             raise CompactHydraException(str(cause)) from None
         raise
