@@ -232,6 +232,27 @@ def test_another_logger_is_told_what_the_first_one_was_told(composed, tmp_path, 
     assert told == [(1, 1), (1, 2), (1, 3), (2, 1)]
 
 
+def test_what_a_logger_does_not_take_it_is_told_again_by_the_next_start(composed, tmp_path, monkeypatch):
+    """W&B fails in epoch 2 of 3, and the process is killed in epoch 3."""
+    settings, told = [*SHORT, "stage1.max_epochs=3", "dataset.batch_size=1000"], []
+
+    def log_epoch(self, row) -> bool:
+        told.append((row["stage"], row["epoch"]))
+        return row["epoch"] < 2 or well
+
+    monkeypatch.setattr(NoLogger, "log_epoch", log_epoch)
+    well = False
+    with monkeypatch.context() as patch:
+        die_in(patch, "stage.base.StageModule.training_step", 3)
+        with pytest.raises(MemoryError):
+            run(composed(*settings), tmp_path)
+    assert told == [(1, 1), (1, 2)]
+    told.clear()
+    well = True
+    run(composed(*settings), tmp_path)
+    assert told == [(1, 2), (1, 3), (2, 1)]
+
+
 def test_a_refused_command_leaves_a_finished_run_as_it_was(finished, monkeypatch):
     from lt_calib.run import job
 

@@ -1,20 +1,23 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 import torch
+import wandb
 from PIL import Image
 
 from lt_calib.errors import InputError
-from lt_calib.logger.wandb import WandbLogger
+from lt_calib.logger.wandb import WandbLogger, accepted
 from tests.conftest import TINY
 
 SERVICE = Path(__file__).with_name("service.py")
@@ -160,12 +163,68 @@ def test_what_w_and_b_raises_in_the_middle_is_said_once_and_ends_nothing(tmp_pat
     monkeypatch.setattr(fake, "log", log, raising=False)
     monkeypatch.setattr(fake, "finish", lambda **how: pytest.fail("it was lost"), raising=False)
     logger = WandbLogger(config=CONFIG, folder=tmp_path, group="g", tags=[])
-    for epoch in (1, 2, 3):
-        logger.log_epoch({"stage": 1, "epoch": epoch, "loss": 1.0})
+    taken = [logger.log_epoch({"stage": 1, "epoch": epoch, "loss": 1.0}) for epoch in (1, 2, 3)]
+    assert taken == [True, False, False]
     logger.log_results(RESULTS, [], {})
     logger.finish(0)
     assert len(logged) == 2
     assert caplog.text.count("takes nothing any more (CommError: permission denied: the key is no longer valid)") == 1
+
+
+ODD = [
+    "CutMix (mine)", "CutMix [mine]", "a/b", "a\\b", "a:b", "100 %", "Größe", "x" * 300, "x" * 301,
+    "", " ", "a\n", "\udcff",
+]  # fmt: skip
+
+
+class Taking(Fake):
+    """Takes results too."""
+
+    id = "abcdefabcdef"
+    summary: ClassVar[dict[str, Any]] = {}
+    config = SimpleNamespace(update=lambda *a, **k: None)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.artifacts: list[str] = []
+
+    def log(self, values: dict[str, Any]) -> None: ...
+
+    def log_artifact(self, artifact: Any) -> None: ...
+
+    def Table(self, **content: Any) -> None: ...
+
+    def Artifact(self, name: str, **about: Any) -> Any:
+        self.artifacts.append(name)
+        return wandb.Artifact(name, **about)
+
+
+@pytest.mark.usefixtures("no_account")
+@pytest.mark.parametrize("name", ODD)
+def test_a_name_that_the_service_refuses_becomes_one_that_it_takes(tmp_path, monkeypatch, name):
+    """By the service's own rules: artifacts [A-Za-z0-9_.-]{1,128}, projects without /\\#?%:, tags of 1 to 64."""
+    fake = Taking()
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    config = CONFIG | {"name": name, "dataset": {"name": name, "if": 10}}
+    checkpoint = tmp_path / "stage1.ckpt"
+    checkpoint.write_bytes(b"weights")
+    logger = WandbLogger(config=config, folder=tmp_path, group=name, tags=[name], project=name)
+    logger.log_results(RESULTS | {"name": name}, [], {"stage1": checkpoint, "stage2": checkpoint})
+    (asked,) = fake.asked
+    assert re.fullmatch(r"[^/\\#?%:\n]{1,128}", asked["project"])
+    assert 1 <= len(asked["tags"][0]) <= 64
+    assert all(1 <= len(asked[key].encode()) <= 128 for key in ("name", "group"))
+    assert len(fake.artifacts) == 2
+    assert all(re.fullmatch(r"[A-Za-z0-9_.-]{1,128}", artifact) for artifact in fake.artifacts)
+
+
+def test_names_that_differ_stay_different_and_good_ones_as_they_are():
+    for kind, limit in (("artifact", 100), ("project", 128), ("text", 64)):
+        assert len({accepted(name, kind, limit) for name in ODD}) == len(ODD)
+        for name in ("cutmix_awabs", "v1.2-b", "x" * limit):
+            assert accepted(name, kind, limit) == name
+    assert accepted("Größe (2)") == "Größe (2)"
+    assert re.fullmatch("CutMix-mine-[0-9a-f]{8}", accepted("CutMix (mine)", "artifact"))
 
 
 @pytest.mark.skipif(shutil.which("pgrep") is None, reason="pgrep finds wandb's process")

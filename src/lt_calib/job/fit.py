@@ -64,8 +64,7 @@ def tell(job: Job, row: Mapping[str, Any]) -> None:
     path = job.folder / TOLD
     told = json.loads(path.read_text()) if path.exists() else {}
     stage = f"{type(job.logger).__name__} {row['stage']}"
-    if row["epoch"] > told.get(stage, 0):
-        job.logger.log_epoch(row)
+    if row["epoch"] > told.get(stage, 0) and job.logger.log_epoch(row) is not False:
         text = json.dumps(told | {stage: row["epoch"]})
         write_atomically(path, lambda stream: stream.write(text.encode()))
 

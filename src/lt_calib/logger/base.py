@@ -12,8 +12,8 @@ class Logger(Protocol):
     last, after results.json has been written.
     """
 
-    def log_epoch(self, row: Mapping[str, Any]) -> None:
-        """Take a row of the history."""
+    def log_epoch(self, row: Mapping[str, Any]) -> bool | None:
+        """Take a row of the history; False where it was not taken: it comes again when the run is started again."""
         ...
 
     def log_results(self, results: Mapping[str, Any], figures: list[Path], checkpoints: Mapping[str, Path]) -> None:

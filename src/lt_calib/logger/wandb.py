@@ -5,6 +5,7 @@ import importlib
 import logging
 import netrc
 import os
+import re
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -21,6 +22,12 @@ HOSTS = {"api.wandb.ai", "api.forge.coreweave.com"}  # the service's, of older a
 INIT_TIMEOUT = 20.0  # seconds; without a network the service would be waited for much longer
 FINISH_TIMEOUT = 120.0  # seconds; what is not uploaded by then stays on disk, for wandb sync
 ID_FILE = "wandb_id.txt"
+NO_TEXT = "\x00-\x1f\x7f\ud800-\udfff"  # control characters, and what is no UTF-8
+REFUSED = {  # characters, by what is named; the last is for all that has no rule of its own
+    "artifact": "[^A-Za-z0-9_.-]+",
+    "project": rf"[/\\#?%:{NO_TEXT}]+",
+    "text": f"[{NO_TEXT}]+",
+}
 BEST = {"loss": "min", "val/acc": "max", "val/ece": "min", "val/nll": "min", "val/brier": "min"}
 
 
@@ -71,14 +78,14 @@ class WandbLogger:
 
         def start(mode: str) -> Any:
             return wandb.init(
-                project=project,
+                project=accepted(project, "project"),
                 entity=entity,
-                name=f"{config['name']} {dataset['name']} IF {dataset['if']:g} seed {config['seed']}",
+                name=accepted(f"{config['name']} {dataset['name']} IF {dataset['if']:g} seed {config['seed']}"),
                 id=run_id,
                 # A resumed offline run cannot ask what was there before: its part is merged when it is uploaded.
                 resume="allow" if mode == "online" else None,
-                group=group,
-                tags=tags,
+                group=accepted(group),
+                tags=[accepted(tag, limit=64) for tag in tags],
                 job_type="train",
                 config=dict(config),
                 dir=str(folder),
@@ -104,11 +111,12 @@ class WandbLogger:
             for name, best in BEST.items():  # "best" alone would drop the last value from the summary
                 self._run.define_metric(f"stage{stage}/{name}", step_metric=epoch, summary=f"{best},last")
 
-    def log_epoch(self, row: Mapping[str, Any]) -> None:
-        """Take a row of the history."""
+    def log_epoch(self, row: Mapping[str, Any]) -> bool:
+        """Take a row of the history; False where W&B takes nothing any more."""
         prefix = f"stage{row['stage']}/"
         values = {f"{prefix}{_key(k)}": v for k, v in row.items() if k != "stage" and v is not None}
         self._safely(lambda: self._run.log(values))
+        return not self._lost
 
     def log_results(self, results: Mapping[str, Any], figures: list[Path], checkpoints: Mapping[str, Path]) -> None:
         """Take the results of all stages, the paths of the figures, and each stage's checkpoint."""
@@ -159,7 +167,8 @@ class WandbLogger:
         for stage, path in checkpoints.items():
             about = {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
             metadata = {**about, "stage1": parent} if parent else about
-            artifact = self._wandb.Artifact(f"{name}-{stage}-{self._run.id}", type="model", metadata=metadata)
+            named = f"{accepted(name, 'artifact', limit=100)}-{stage}-{self._run.id}"
+            artifact = self._wandb.Artifact(named, type="model", metadata=metadata)
             artifact.add_file(str(path))
             self._run.log_artifact(artifact)
             parent = parent or about
@@ -173,6 +182,24 @@ def _run_id(folder: Path) -> str:
         kept = uuid.uuid4().hex[:12]
         write_atomically(path, lambda stream: stream.write(kept.encode()))
     return kept
+
+
+def accepted(name: str, kind: str = "text", limit: int = 128) -> str:
+    """Turn a name into one that the service takes; one that it takes stays as it is.
+
+    Args:
+        name: Any text.
+        kind: A key of ``REFUSED``.
+        limit: Characters that it may have, > 8.
+
+    Returns:
+        What is refused is replaced, and what is too long cut; a hash of the whole name then tells it from others.
+    """
+    changed = re.sub(REFUSED[kind], "-", name.strip())
+    if changed == name and 0 < len(name) <= limit:
+        return name
+    own = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:8]
+    return f"{changed[: limit - 9].strip('- ')}-{own}".lstrip("-")
 
 
 def _key(name: str) -> str:
