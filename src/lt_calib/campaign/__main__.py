@@ -42,9 +42,11 @@ def at_least_one(text: str) -> int:
 
 def refuse_other_extra(extra: Sequence[str]) -> None:
     """Refuse what would make other results than the campaign's file says, or put them into another folder."""
-    keys = {word: word.lstrip("+").split("=")[0] for word in extra}
-    free = {k for k in keys.values() if k != "resume" and (k.split(".")[0] == "trainer" or not matters_for(k))}
-    other = [word for word, key in keys.items() if key not in free]
+
+    def is_free(key: str) -> bool:
+        return key != "resume" and (key.split(".")[0] == "trainer" or not matters_for(key))
+
+    other = [word for word in extra if not is_free(word.lstrip("+").split("=")[0])]
     if other:
         raise InputError(
             f"{' '.join(other)}: here only where the data are and what it runs on may be set, such as dataset.root=DIR "
@@ -78,26 +80,16 @@ def status(jobs: Sequence[Job], todo: Sequence[Job]) -> Iterator[str]:
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m lt_calib.campaign", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("name", help="a file of conf/campaign")
-    parser.add_argument(
-        "--budget",
-        type=seconds_of,
-        default=float("inf"),
-        metavar="TIME",
-        help=f"25m, 90s or 8h; what runs then is told to end, and killed {GRACE:.0f} s later; default: no end",
-    )
-    parser.add_argument(
-        "--results", type=Path, default=Path("results"), help="where finished jobs' results.json go; default: results"
-    )
-    parser.add_argument(
-        "--work", type=Path, default=Path("outputs/campaign"), help="where the jobs run; default: outputs/campaign"
-    )
-    parser.add_argument("--jobs", type=at_least_one, default=1, metavar="N", help="jobs side by side; default: 1")
-    parser.add_argument(
-        "--only", default="*", metavar="PATTERN", help="a part of the jobs, such as 'cifar10_lt_if100/*_seed0'"
-    )
-    parser.add_argument("--status", action="store_true", help="say what is done, and run nothing")
-    parser.add_argument("extra", nargs="*", metavar="KEY=VALUE", help="dataset.root=DIR, trainer=gpu")
+    add = parser.add_argument
+    add("name", help="a file of conf/campaign")
+    ends = f"25m, 90s or 8h; what runs then is told to end, and killed {GRACE:.0f} s later; default: no end"
+    add("--budget", type=seconds_of, default=float("inf"), metavar="TIME", help=ends)
+    add("--results", type=Path, default="results", help="where finished jobs' results.json go; default: results")
+    add("--work", type=Path, default="outputs/campaign", help="where the jobs run; default: outputs/campaign")
+    add("--jobs", type=at_least_one, default=1, metavar="N", help="jobs side by side; default: 1")
+    add("--only", default="*", metavar="PATTERN", help="a part of the jobs, such as 'cifar10_lt_if100/*_seed0'")
+    add("--status", action="store_true", help="say what is done, and run nothing")
+    add("extra", nargs="*", metavar="KEY=VALUE", help="dataset.root=DIR, trainer=gpu")
     args = parser.parse_intermixed_args()
     end = time.monotonic() + args.budget
     signal.signal(signal.SIGTERM, lambda *how: sys.exit(128 + signal.SIGTERM))
@@ -113,17 +105,12 @@ def main() -> None:
         return
     stop = threading.Event()
     run = partial(run_job, name=args.name, work=args.work, results=results, extra=args.extra, end=end, stop=stop)
-    said = run_all(todo, run, max(1, args.jobs), stop)
-    for word in ("failed", "in use", "not finished"):
-        these = [job for job in todo if said[job] == word]
-        if word == "in use" and not these:
-            continue
-        shown = these[: 10 if word == "failed" else 1]
-        print(
-            f"{len(these)} {word}{', the first of them' * (len(shown) < len(these))}",
-            *(f"  {j.file}" for j in shown),
-            sep="\n",
-        )
+    said = run_all(todo, run, args.jobs, stop)
+    for word, most in {"failed": 10, "in use": 1, "not finished": 1}.items():
+        these = [job.file for job in todo if said[job] == word]
+        if these:
+            print(f"{len(these)} {word}{', the first of them' * (len(these) > most)}")
+            print("\n".join(f"  {file}" for file in these[:most]))
     done = len(jobs) - sum(word != "done" for word in said.values())
     print(f"{done} of {len(jobs)} done; python -m lt_calib.report {results}")
     sys.exit(1 if "failed" in said.values() else 0)

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from lt_calib.errors import InputError
 from lt_calib.job.record import RESULTS_SCHEMA
 from lt_calib.settings.schema import composed, conf_dir, plain
-from lt_calib.settings.table import SAME_JOB, settings_for
+from lt_calib.settings.table import SAME_JOB, hash_of, settings_for
 
 NEEDED = {"seed", "if", "dataset", "experiment"}
 KEYS = NEEDED | {"variant", "val_per_class", "overrides"}
@@ -43,31 +43,24 @@ def jobs_of(name: str) -> list[Job]:
         there = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml")))
         raise InputError(f"no campaign {name}; there are: {there}")
     matrix: Any = OmegaConf.to_container(OmegaConf.load(path))
-    missing = sorted(NEEDED - set(matrix))
+    missing, unknown = sorted(NEEDED - set(matrix)), sorted(set(matrix) - KEYS)
     if missing:
         raise InputError(f"{path}: {', '.join(missing)} is missing")
-    unknown = sorted(set(matrix) - KEYS)
     if unknown:
         raise InputError(f"{path}: unknown {', '.join(unknown)}; there are: {', '.join(sorted(KEYS))}")
-    variants = matrix.get("variant", {"plain": []})
-    words = [*matrix.get("overrides", []), *(word for changes in variants.values() for word in changes)]
-    held_out = matrix.get("val_per_class", {})
+    common, held_out = matrix.get("overrides", []), matrix.get("val_per_class", {})
+    variants = {name: [*common, *changes] for name, changes in matrix.get("variant", {"plain": []}).items()}
     without = sorted(set(matrix["dataset"]) - set(held_out))
-    if without and any("{val_per_class}" in word for word in words):
+    if without and "{val_per_class}" in str(variants):
         raise InputError(f"{path}: val_per_class has no {', '.join(without)}, for which a job asks")
     jobs = []
     axes = (matrix["seed"], matrix["if"], variants.items(), matrix["dataset"], matrix["experiment"])
     for seed, factor, (variant, changes), dataset, experiment in product(*axes):
         facts = {"val_per_class": held_out.get(dataset), "experiment": experiment}
-        overrides = [
-            f"+experiment={experiment}",
-            f"dataset={dataset}",
-            f"dataset.if={factor}",
-            f"seed={seed}",
-            *(_filled_in(change, facts, path) for change in [*matrix.get("overrides", []), *changes]),
-        ]
+        own = (f"+experiment={experiment}", f"dataset={dataset}", f"dataset.if={factor}", f"seed={seed}")
+        overrides = own + tuple(_filled_in(change, facts, path) for change in changes)
         file = Path(f"{dataset}_if{factor}") / f"{experiment}_{variant}_seed{seed}.json"
-        jobs.append(Job(tuple(overrides), file))
+        jobs.append(Job(overrides, file))
     return jobs
 
 
@@ -86,14 +79,10 @@ def left(jobs: Sequence[Job], results: Path) -> list[Job]:
     Raises:
         InputError: results there are of other settings than the job's would be now, or cannot be read.
     """
-    todo = []
-    for job in jobs:
-        path = results / job.file
-        if path.exists():
-            refuse_other_results(job, path)
-        else:
-            todo.append(job)
-    return todo
+    done = dict.fromkeys(job for job in jobs if (results / job.file).exists())
+    for job in done:
+        refuse_other_results(job, results / job.file)
+    return [job for job in jobs if job not in done]
 
 
 def refuse_other_results(job: Job, path: Path) -> None:
@@ -111,34 +100,26 @@ def refuse_other_results(job: Job, path: Path) -> None:
     if schema != RESULTS_SCHEMA:
         cure = f"python -m lt_calib.convert {path.parent} writes it anew" if schema == 1 else cure
         raise InputError(f"{path} has schema {schema}, and this version writes {RESULTS_SCHEMA}: {cure}")
-    now = settings_of(job.overrides)
+    now = settings_of(job.overrides, SAME_JOB)
     other = [key for key in sorted(kept.keys() & now.keys()) if kept[key] != now[key]]
     if other:
         said = "; ".join(f"{key} was {kept[key]} and is {now[key]}" for key in other)
         raise InputError(f"{path} was run with other settings ({said}): {cure}")
 
 
-def settings_of(overrides: tuple[str, ...]) -> dict[str, Any]:
-    """Compose a job's settings, flat: those that would make another job."""
-    return settings_for(_config(overrides), SAME_JOB)
-
-
-def _config(overrides: tuple[str, ...]) -> dict[str, Any]:
+@cache
+def settings_of(overrides: tuple[str, ...], words: tuple[str, ...]) -> dict[str, Any]:
+    """Compose a job's settings, flat: those that matter for one of ``words``."""
+    seeds = [int(word.removeprefix("seed=")) for word in overrides if word.startswith("seed=")]
     config = _composed(tuple(word for word in overrides if not word.startswith("seed=")))
-    seeds = [word.removeprefix("seed=") for word in overrides if word.startswith("seed=")]
-    return {**config, "seed": int(seeds[-1])} if seeds else config
+    return settings_for(config | {"seed": seeds[-1]} if seeds else config, words)
 
 
 @cache
-def _composed(overrides: tuple[str, ...]) -> dict[str, Any]:  # takes a third of a second
+def _composed(overrides: tuple[str, ...]) -> dict[str, Any]:  # takes a third of a second: once for all seeds
     return plain(composed(*overrides))
 
 
 def stage1_of(job: Job) -> str:
     """Name what decides a job's stage 1."""
-    return _stage1_of(job.overrides)
-
-
-@cache
-def _stage1_of(overrides: tuple[str, ...]) -> str:
-    return json.dumps(settings_for(_config(overrides), ("stage1",)), sort_keys=True)
+    return hash_of(settings_of(job.overrides, ("stage1",)))

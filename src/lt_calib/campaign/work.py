@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -67,11 +67,10 @@ def run_job(
     told = process.poll() is None
     if told:
         process.send_signal(signal.SIGTERM)
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(GRACE)
-        except subprocess.TimeoutExpired:
-            process.kill()  # every finished epoch is kept in any case
-            process.wait()
+        process.kill()  # if it still runs; every finished epoch is kept in any case
+        process.wait()
     if process.returncode != 0:
         return "not finished" if told else "failed"
     try:
@@ -96,38 +95,27 @@ def run_all(todo: Sequence[Job], run: Callable[[Job], str], workers: int, stop: 
     Returns:
         What each said; what did not begin is ``"not finished"``.
     """
-    waiting, busy, said = list(todo), set[str](), dict[Job, str]()
-    free = threading.Condition()
+    waiting, running, said = list(todo), dict[Future[str], Job](), dict[Job, str]()
 
     def hopeless() -> bool:
         return list(said.values())[:GIVE_UP] == ["failed"] * GIVE_UP
 
-    def take() -> Job | None:
-        with free:
-            while waiting and not (stop.is_set() or "not finished" in said.values() or hopeless()):
-                job = next((job for job in waiting if workers == 1 or stage1_of(job) not in busy), None)
-                if job is not None:
-                    waiting.remove(job)
-                    busy.update([stage1_of(job)] if workers > 1 else [])
-                    return job
-                free.wait()
+    def next_job() -> Job | None:
+        if len(running) == workers or stop.is_set() or "not finished" in said.values() or hopeless():
             return None
-
-    def work() -> None:
-        while (job := take()) is not None:
-            try:
-                ended = run(job)
-                with free:
-                    said[job] = ended
-            finally:
-                with free:
-                    busy.difference_update([stage1_of(job)] if workers > 1 else [])
-                    free.notify_all()
+        busy = {stage1_of(job) for job in running.values()}
+        return next((job for job in waiting if not busy or stage1_of(job) not in busy), None)
 
     with ThreadPoolExecutor(workers) as pool:
         try:
-            for future in [pool.submit(work) for _ in range(workers)]:
-                future.result()
+            while True:
+                while job := next_job():
+                    waiting.remove(job)
+                    running[pool.submit(run, job)] = job
+                if not running:
+                    break
+                for ended in wait(running, return_when=FIRST_COMPLETED).done:
+                    said[running.pop(ended)] = ended.result()
         finally:
             stop.set()
     if waiting and hopeless():
@@ -144,17 +132,16 @@ def keep(source: Path, job: Job, name: str, target: Path) -> None:
     grid = source.with_name("grid.json")
     if grid.exists():
         found = json.loads(grid.read_text())
-        points = [
-            {key: point[key] for key in ("settings", "diverged") if key in point}
-            | {
-                split: {metric: point[split][metric] for metric in OF_A_GRID if metric in point[split]}
-                for split in ("val", "test")
-                if split in point
-            }
-            for point in found["points"]
-        ]
-        write_json(target.with_suffix(".grid.json"), found | {"points": points})
+        found["points"] = [_main_metrics(point) for point in found["points"]]
+        write_json(target.with_suffix(".grid.json"), found)
     config: Any = OmegaConf.to_container(OmegaConf.load(source.with_name("config.yaml")))
-    settings = settings_for(config, SAME_JOB)
-    about = {"name": name, "overrides": list(job.overrides), "settings": settings}
+    about = {"name": name, "overrides": list(job.overrides), "settings": settings_for(config, SAME_JOB)}
     write_json(target, content | {"campaign": about})
+
+
+def _main_metrics(point: dict[str, Any]) -> dict[str, Any]:
+    kept = {key: point[key] for key in ("settings", "diverged") if key in point}
+    for split in ("val", "test"):
+        if split in point:
+            kept[split] = {metric: point[split][metric] for metric in OF_A_GRID if metric in point[split]}
+    return kept
