@@ -14,6 +14,7 @@ from lt_calib.logger.wandb import has_key
 TITLE = "Calibrated long-tailed recognition"
 STAGES = ("stage1", "stage2")
 GROUPS = ("head", "medium", "tail")
+METRICS = {"acc": "accuracy", "ece": "ECE", "nll": "NLL"}
 
 
 def sections() -> dict[str, list[Any]]:
@@ -23,44 +24,33 @@ def sections() -> dict[str, list[Any]]:
     def test(stage: str, name: str, kind: str = "test") -> Any:
         return wr.SummaryMetric(f"{stage}/{kind}/{name}")
 
-    epsilon = [wr.Config(f"stage2.loss.{name}") for name in ("eps_head", "eps_tail")]
-    ends = {"accuracy": test("stage2", "acc"), "ECE": test("stage2", "ece"), "NLL": test("stage2", "nll")}
+    def bars(metric: str, stage: str) -> Any:
+        return wr.BarPlot(
+            title=f"{stage}: {METRICS[metric]}", metrics=[test(stage, f"{metric}_{group}") for group in GROUPS],
+            groupby=wr.Config("name"), groupby_aggfunc="mean", groupby_rangefunc="stddev", orientation="v",
+        )  # fmt: skip
+
+    def curve(stage: str, name: str) -> Any:
+        return wr.LinePlot(title=f"{stage}: {name}", x=wr.Metric(f"{stage}/epoch"), y=[wr.Metric(f"{stage}/{name}")])
+
+    column = wr.ParallelCoordinatesPlotColumn
+    epsilons = [column(metric=wr.Config(f"stage2.loss.{name}")) for name in ("eps_head", "eps_tail")]
+    ends = [column(metric=test("stage2", name), display_name=label) for name, label in METRICS.items()]
+    uncalibrated, calibrated = test("stage2", "ece"), test("stage2", "ece", "calibrated")
     return {
         "Accuracy and calibration": [
             *(wr.ScatterPlot(title=f"{s}: ECE by accuracy", x=test(s, "acc"), y=test(s, "ece")) for s in STAGES),
-            wr.ScatterPlot(
-                title="stage 2 against its calibrated self: ECE", x=test("stage2", "ece"),
-                y=test("stage2", "ece", "calibrated"),
-            ),
+            wr.ScatterPlot(title="stage 2 against its calibrated self: ECE", x=uncalibrated, y=calibrated),
         ],
-        "Head, medium, tail": [
-            wr.BarPlot(
-                title=f"{stage}: {label}", metrics=[test(stage, f"{metric}_{group}") for group in GROUPS],
-                groupby=wr.Config("name"), groupby_aggfunc="mean", groupby_rangefunc="stddev", orientation="v",
-            )
-            for metric, label in (("acc", "accuracy"), ("ece", "ECE"))
-            for stage in STAGES
-        ],
-        "Smoothing factor": [
-            wr.ParallelCoordinatesPlot(
-                title="epsilon sweep",
-                columns=[
-                    *(wr.ParallelCoordinatesPlotColumn(metric=key) for key in epsilon),
-                    *(wr.ParallelCoordinatesPlotColumn(metric=m, display_name=n) for n, m in ends.items()),
-                ],
-            )
-        ],
+        "Head, medium, tail": [bars(metric, stage) for metric in ("acc", "ece") for stage in STAGES],
+        "Smoothing factor": [wr.ParallelCoordinatesPlot(title="epsilon sweep", columns=[*epsilons, *ends])],
         "Reliability": [
             wr.MediaBrowser(title=stage, media_keys=[f"figures/{stage}_{kind}"], num_columns=3)
             for stage in STAGES
             for kind in ("reliability", "group_reliability")
         ],
-        "Training": [
-            wr.LinePlot(title=f"{stage}: {name}", x=wr.Metric(f"{stage}/epoch"), y=[wr.Metric(f"{stage}/{name}")])
-            for stage in STAGES
-            for name in ("loss", "lr", "val/acc", "val/ece")
-        ],
-    }  # fmt: skip
+        "Training": [curve(stage, name) for stage in STAGES for name in ("loss", "lr", "val/acc", "val/ece")],
+    }
 
 
 def workspace(entity: str, project: str) -> Any:
@@ -102,10 +92,6 @@ def save(entity: str, project: str) -> None:
     Raises:
         InputError: wandb-workspaces is not installed, or there is no account or network.
     """
-    try:
-        import wandb_workspaces  # noqa: F401
-    except ImportError as error:
-        raise InputError("the dashboard needs wandb-workspaces: pip install 'lt_calib[dashboard]'") from error
     if os.environ.get("WANDB_MODE", "online") != "online" or not has_key():
         raise InputError(
             "the dashboard lives on the W&B service and needs an account: wandb login, or set WANDB_API_KEY, and leave "
@@ -115,6 +101,8 @@ def save(entity: str, project: str) -> None:
         for page in (workspace(entity, project), report(entity, project)):
             page.save()
             print(page.url)
+    except ImportError as error:
+        raise InputError("the dashboard needs wandb-workspaces: pip install 'lt_calib[dashboard]'") from error
     except Exception as error:  # the package raises whatever its transport does
         raise InputError(f"W&B did not take the pages: {error}. Check the network, --entity and --project") from error
 
