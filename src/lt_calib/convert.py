@@ -140,12 +140,11 @@ def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m lt_calib.convert", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="searched for runs and results")
-    for folder in parser.parse_args().folders:
-        try:
-            written = convert(folder)
-        except InputError as error:
-            sys.exit(str(error))
-        print(f"{folder}: {len(written)} files written")
+    try:
+        for folder in parser.parse_args().folders:
+            print(f"{folder}: {len(convert(folder))} files written")
+    except InputError as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from filelock import Timeout
+
 from lt_calib.cache.entry import fetch, key_of, store
 from lt_calib.cache.sources import PACKAGE, checksum_of_source, checksum_of_sources
 from lt_calib.files.checkpoint import read_checkpoint
@@ -32,35 +34,31 @@ def shared_stage1(
         path: Of the job's own checkpoint of stage 1. Where it is there already, of a job that was killed later, it
             becomes the entry if there is none.
     """
-    from filelock import Timeout
-
-    if root is None or position()[1] > 1:
-        if root is not None:
-            log.info("torchrun or srun has started the processes: the cache of stage 1 is left alone.")
+    if root is None:
         yield
         return
-    folder, key = root, key_of(settings)
-    lock = system_lock(folder / f"{key}.lock")
+    if position()[1] > 1:
+        log.info("torchrun or srun has started the processes: the cache of stage 1 is left alone.")
+        yield
+        return
+    key = key_of(settings)
+    lock = system_lock(root / f"{key}.lock")
     there = path.exists()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        root.mkdir(parents=True, exist_ok=True)
         with suppress(Timeout):
             lock.acquire(timeout=0)
         if not (lock.is_locked or there):
             log.info("Another job trains this very stage 1 (cache entry %s); this one waits for it.", key)
             lock.acquire()
     except (OSError, NotImplementedError) as error:
-        log.warning("The cache of stage 1 at %s cannot be written (%s): nothing is added to it.", folder, error)
-        if not there:
-            fetch(folder, key, path)
-        yield
-        return
+        log.warning("The cache of stage 1 at %s cannot be written (%s): nothing is added to it.", root, error)
     try:
         if not there:
-            fetch(folder, key, path)
+            fetch(root, key, path)
         yield
-        if lock.is_locked and not (folder / f"{key}.json").exists():
-            keep(folder, key, path, settings, here)
+        if lock.is_locked and not (root / f"{key}.json").exists():
+            keep(root, key, path, settings, here)
     finally:
         lock.release()
 

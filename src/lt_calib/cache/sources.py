@@ -40,12 +40,6 @@ def own_parts(config: Mapping[str, Any]) -> list[str]:
     return sorted(target for target in targets if target.split(".")[0] not in ("lt_calib", "torch", "torchvision"))
 
 
-@functools.cache
-def source_of_this_process(target: str) -> str:
-    """Hash the file of a user's own part once, as :func:`sources_of_this_process`."""
-    return checksum_of_source(target)
-
-
 def checksum_of_source(target: str) -> str:
     """Hash the file that defines ``target``; empty where that is no Python."""
     try:
@@ -53,6 +47,9 @@ def checksum_of_source(target: str) -> str:
     except TypeError:
         file = None
     return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
+
+
+source_of_this_process = functools.cache(checksum_of_source)  # once, as sources_of_this_process
 
 
 @functools.cache

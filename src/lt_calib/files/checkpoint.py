@@ -110,14 +110,14 @@ def load_stage(path: Path, backbone: nn.Module, classifier: nn.Module, data: dic
             + "; ".join(f"{k} was {kept.get(k, 'not kept')}, here it is {data.get(k)}" for k in keys)
             + ". Set dataset.* as it was trained with"
         )
+    given = {f"{name}.{k}": tuple(v.shape) for name in parts for k, v in content[name].items()}
+    wanted = {f"{name}.{k}": tuple(v.shape) for name in parts for k, v in parts[name].state_dict().items()}
+    if given != wanted:
+        key = min(k for k in given.keys() | wanted.keys() if given.get(k) != wanted.get(k))
+        raise InputError(
+            f"checkpoint {path} holds another model: {key} is {given.get(key, 'not there')} in the file and "
+            f"{wanted.get(key, 'not there')} here. Set model, dataset and experiment as it was trained with"
+        )
     for name, module in parts.items():
-        given = {k: tuple(v.shape) for k, v in content[name].items()}
-        wanted = {k: tuple(v.shape) for k, v in module.state_dict().items()}
-        if given != wanted:
-            key = min(k for k in given.keys() | wanted.keys() if given.get(k) != wanted.get(k))
-            raise InputError(
-                f"checkpoint {path} holds another model: {name}.{key} is {given.get(key, 'not there')} in the file and "
-                f"{wanted.get(key, 'not there')} here. Set model, dataset and experiment as it was trained with"
-            )
         module.load_state_dict(content[name])
     return {k: v for k, v in content.items() if k not in ("backbone", "classifier", "schema")}

@@ -3,12 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from filelock import BaseFileLock, FileLock, Timeout
 
 from lt_calib.errors import InputError
-
-if TYPE_CHECKING:
-    from filelock import BaseFileLock
 
 LOCK = ".lock"
 
@@ -17,13 +15,11 @@ class InUseError(InputError):
     """Another process is at work in the folder."""
 
 
-def system_lock(path: Path) -> "BaseFileLock":
+def system_lock(path: Path) -> BaseFileLock:
     """Return the operating system's lock of a file, which a killed process does not keep.
 
     Where the file system has none it raises OSError when it is acquired; a marker file in its place would stay.
     """
-    from filelock import FileLock
-
     return FileLock(path, fallback_to_soft=False)
 
 
@@ -37,8 +33,6 @@ def alone_in(folder: Path) -> Iterator[None]:
     Raises:
         InUseError: another one is in it.
     """
-    from filelock import Timeout
-
     lock = system_lock(folder / LOCK)
     try:
         lock.acquire(timeout=0)

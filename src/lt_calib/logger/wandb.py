@@ -69,10 +69,9 @@ class WandbLogger:
         folder.mkdir(parents=True, exist_ok=True)
         self._checkpoints = checkpoints
         self._lost = False
-        limits: dict[str, Any] = {"init_timeout": INIT_TIMEOUT}
-        if "finish_timeout" in getattr(wandb.Settings, "model_fields", {}):  # of newer versions
-            limits["finish_timeout"] = FINISH_TIMEOUT
-            limits["finish_timeout_raises"] = True
+        limits = {"init_timeout": INIT_TIMEOUT, "finish_timeout": FINISH_TIMEOUT, "finish_timeout_raises": True}
+        known = getattr(wandb.Settings, "model_fields", limits)  # older versions have no limit of the end
+        settings = wandb.Settings(silent=True, **{name: limit for name, limit in limits.items() if name in known})
         dataset = config["dataset"]
         run_id = _run_id(folder)
 
@@ -90,7 +89,7 @@ class WandbLogger:
                 config=dict(config),
                 dir=str(folder),
                 mode=mode,
-                settings=wandb.Settings(silent=True, **limits),
+                settings=settings,
             )
 
         mode = os.environ.get("WANDB_MODE") or "online"
