@@ -1,7 +1,9 @@
 import csv
 import json
+import os
+import re
 import shutil
-from functools import partial
+from io import BytesIO
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from lt_calib.calibrate import calibrate_folder
 from lt_calib.errors import InputError
 from lt_calib.job.results import read_predictions
 from lt_calib.model.resnet_cifar import ResNetCIFAR
-from lt_calib.predict import main, read_image
+from lt_calib.predict import main, read_resized
 from lt_calib.predictor import export, load_run
 from lt_calib.run import run
 from tests.conftest import TINY, TINY_FULL, compose_config
@@ -28,6 +30,11 @@ def trained(tmp_path_factory):
     overrides = [*TINY, "stage2.max_epochs=1", "+experiment=cutmix_awabs", VAL, "posthoc=temperature"]
     run(compose_config(*overrides), folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def predictor(trained):
+    return load_run(trained)
 
 
 class OwnBackbone(ResNetCIFAR):
@@ -85,62 +92,82 @@ def test_a_run_of_any_kind_of_classifier_is_loaded(composed, tmp_path, experimen
     torch.testing.assert_close(probs, torch.softmax(logits, dim=1), atol=1e-4, rtol=0)
 
 
-def test_pictures_of_any_size_and_mode(tmp_path):
+def test_images_of_any_size_are_stretched_to_the_networks(tmp_path):
     rgb = np.zeros((50, 70, 3), dtype=np.uint8)
     rgb[..., 0] = 200
-    modes = {
-        "RGB.png": Image.fromarray(rgb), "L.png": Image.fromarray(rgb[..., 0]),
-        "P.gif": Image.fromarray(rgb).convert("P"),
-        "1.png": Image.fromarray(rgb[..., 0] > 0), "CMYK.jpg": Image.fromarray(rgb).convert("CMYK"),
-        "16.png": Image.fromarray(np.full((40, 40), 200 * 257, dtype=np.uint16)),
-        "LA.png": Image.fromarray(rgb).convert("LA"),
-    }  # fmt: skip
-    for name, value in (("dark.png", 40), ("darker.tif", 300)):  # of 16 bits, however dark
-        modes[name] = Image.fromarray(np.full((40, 40), value, dtype=np.uint16))
-    modes["F.tif"] = Image.fromarray(np.full((40, 40), 200 / 255, dtype=np.float32))
-    clear = Image.new("RGBA", (32, 32), (0, 0, 0, 0))
-    modes["RGBA.png"] = clear
-    read = partial(read_image, shape=(3, 32, 32))
-    for name, picture in modes.items():
-        picture.save(tmp_path / name)
-        assert read(tmp_path / name).shape == (3, 32, 32)
-        assert read(tmp_path / name).dtype == torch.uint8
-    assert read(tmp_path / "RGB.png")[:, 5, 5].tolist() == [200, 0, 0]
-    assert read(tmp_path / "16.png")[:, 5, 5].tolist() == [200, 200, 200]
-    assert read(tmp_path / "dark.png").unique().tolist() == [0]
-    assert read(tmp_path / "darker.tif").unique().tolist() == [1]
-    assert read(tmp_path / "F.tif").unique().tolist() == [200]
-    for pixels in (np.full((40, 40), 200, dtype=np.int32), np.full((40, 40), 200, dtype=np.float32)):
-        Image.fromarray(pixels).save(tmp_path / "32.tif")
-        with pytest.raises(ValueError, match=r"from 200 to 200, of which it is not known what white is"):
-            read(tmp_path / "32.tif")
-    assert read(tmp_path / "RGBA.png").unique().tolist() == [255]  # transparent is white
-    assert read_image(tmp_path / "RGB.png", (3, 28, 14)).shape == (3, 28, 14)
-    grey = read_image(tmp_path / "L.png", (1, 28, 28))
-    assert grey.shape == (1, 28, 28)
-    assert grey.unique().tolist() == [200]
+    Image.fromarray(rgb).save(tmp_path / "image.png")
+    assert read_resized(tmp_path / "image.png", (3, 28, 14)).shape == (3, 28, 14)
+    assert read_resized(tmp_path / "image.png", (3, 32, 32))[:, 5, 5].tolist() == [200, 0, 0]
+    grey = read_resized(tmp_path / "image.png", (1, 28, 28))
+    assert (grey.shape, grey.dtype, grey.unique().tolist()) == ((1, 28, 28), torch.uint8, [60])  # 0.299 x 200
 
 
-def test_the_command_lists_and_skips_what_it_cannot_read(trained, tmp_path, monkeypatch, capsys):
-    pictures = tmp_path / "images" / "deep"
-    pictures.mkdir(parents=True)
-    images = digit_pictures()[:3].permute(0, 2, 3, 1).numpy()
-    for i, image in enumerate(images):
-        Image.fromarray(image).save(pictures / f"{i}.png")
-    (pictures / "notes.txt").write_text("no picture")
-    (pictures / "broken.png").write_bytes((pictures / "0.png").read_bytes()[:60])
-    out = tmp_path / "predictions.csv"
-    monkeypatch.setattr("sys.argv", ["predict", str(trained), str(tmp_path / "images"), "--out", str(out)])
+def predict(monkeypatch, *arguments):
+    monkeypatch.setattr("sys.argv", ["predict", *map(str, arguments)])
     main()
-    rows = list(csv.DictReader(out.open()))
-    probs = load_run(trained).predict_proba(digit_pictures()[:3])
+
+
+def test_what_cannot_be_read_costs_itself_alone(trained, predictor, tmp_path, monkeypatch, capsys):
+    images = tmp_path / "images"
+    (images / "a folder.png").mkdir(parents=True)
+    names = ["plain.png", "a folder.png/with, comma.png", 'a "quote".png', "two\nlines.png", "ü.png", "=1+1.png"]
+    no_utf8 = os.fsdecode(b"caf\xe9.png")
+    for name, image in zip([*names, no_utf8], digit_pictures().permute(0, 2, 3, 1).numpy(), strict=False):
+        Image.fromarray(image).save(images / name)
+    (images / "turned.jpg").write_bytes(turned_with_a_text_for_a_number())
+    good = sorted([*names, no_utf8, "turned.jpg"])
+    whole = (images / "plain.png").read_bytes()
+    bad = {"notes.txt": b"no image", "cut.png": whole[:60], "empty.png": b"", "bomb.pgm": b"P5 60000 60000 255\n"}
+    for name, content in bad.items():
+        (images / name).write_bytes(content)
+    os.mkfifo(images / "pipe.png")
+    (images / "broken.png").symlink_to("gone.png")
+    (images / os.fsdecode(b"bad\xff\x1b.png")).touch()
+    (images / ".hidden.png").write_bytes(whole)
+    (images / "__MACOSX").mkdir()
+    (images / "__MACOSX" / "._plain.png").write_bytes(b"")
+    out = tmp_path / "predictions.csv"
+    predict(monkeypatch, trained, images, "--out", out)
+    with out.open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    shown = [f"{images}/{name}".encode(errors="backslashreplace").decode() for name in good]
+    assert [row["file"] for row in rows] == shown
+    assert f"{images}/caf\\udce9.png" in shown
+    read = torch.stack([read_resized(images / name, (3, 32, 32)) for name in good])
+    probs = predictor.predict_proba(read)
     assert [int(row["class"]) for row in rows] == probs.argmax(1).tolist()
     assert [float(row["confidence"]) for row in rows] == pytest.approx(probs.max(1).values.tolist(), abs=1e-6)
     assert {row["group"] for row in rows} <= {"head", "medium", "tail"}
     printed = capsys.readouterr().out
-    assert "3 images, 2 files skipped; calibrated" in printed
-    assert "notes.txt" in printed
-    assert "broken.png" in printed
+    assert "8 images, 7 files skipped, 2 hidden ones passed over; calibrated" in printed
+    for name in (*bad, "pipe.png", "broken.png", r"bad\udcff\x1b.png"):
+        assert f"skipped: {images}/{name} cannot be read: " in printed
+
+
+def turned_with_a_text_for_a_number() -> bytes:
+    """A JPEG that lies on its side by its EXIF, which has a text where the resolution belongs."""
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x02\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\x1a\x01\x02\0\x03\0\0\x0072\0\0\0\0\0\0"
+    stream = BytesIO()
+    Image.new("RGB", (64, 32), (9, 8, 7)).save(stream, "JPEG", exif=exif)
+    return stream.getvalue()
+
+
+def test_where_no_image_could_be_read_the_command_fails_and_leaves_the_old_table(trained, tmp_path, monkeypatch):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "notes.txt").write_text("no image")
+    (tmp_path / "text" / ".hidden.png").touch()
+    out = tmp_path / "predictions.csv"
+    out.write_text("of yesterday")
+    for name, why in (
+        ("empty", "no image could be read (0 files skipped)"),
+        ("text", "no image could be read (1 files skipped, 1 hidden ones passed over)"),
+        ("text/notes.txt", "no image could be read (1 files skipped)"),
+        ("gone", "no image could be read (1 files skipped)"),
+    ):
+        with pytest.raises(SystemExit, match=re.escape(why)):
+            predict(monkeypatch, trained, tmp_path / name, "--out", out)
+    assert out.read_text() == "of yesterday"
 
 
 def test_exports_agree(trained, tmp_path):

@@ -1,4 +1,4 @@
-"""Calibrated predictions of a finished run for pictures of any size and mode.
+"""Calibrated predictions of a finished run for image files of any size and kind.
 
 ``python -m lt_calib.predict RUN_FOLDER images/ --out predictions.csv``
 """
@@ -13,41 +13,24 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
+from lt_calib.dataset.image import find_files, read_image
 from lt_calib.errors import InputError
 from lt_calib.files.checkpoint import write_atomically
 from lt_calib.predictor import BATCH, Predictor, export, load_run
 
 
-def read_image(path: Path, shape: Sequence[int]) -> Tensor:
-    """Read an image of any size and mode as (C, H, W) uint8: turned upright, on white where it is transparent.
-
-    Of 16 bits a pixel, white is 65535; of floats, 1.
+def read_resized(path: Path, shape: Sequence[int]) -> Tensor:
+    """Read an image file as (C, H, W) uint8, in color where C is 3; its sides are stretched to H and W.
 
     Raises:
-        OSError: it is no picture, or damaged.
-        ValueError: 32 bits a pixel of which nobody says what white is.
+        InputError: it cannot be read.
     """
-    with Image.open(path) as file:
-        picture = ImageOps.exif_transpose(file)
-        if picture.mode.startswith(("I", "F")):  # 16 bits or more a pixel, which convert() would cut off at 255
-            values = np.asarray(picture, dtype=np.float64)
-            sixteen = picture.mode.startswith("I;16") or file.format == "PNG"  # which has no more bits
-            top = 65535 if sixteen else 1
-            if not sixteen and not (picture.mode == "F" and 0 <= values.min() <= values.max() <= 1):
-                raise ValueError(
-                    f"pixels of 32 bits from {values.min():g} to {values.max():g}, of which it is not known what white "
-                    "is: save it with 8 or 16 bits, or as floats in [0, 1]"
-                )
-            picture = Image.fromarray((values.clip(0, top) * (255 / top)).round().astype(np.uint8))
-        if picture.has_transparency_data:
-            rgba = picture.convert("RGBA")
-            picture = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-        channels, height, width = shape
-        small = picture.convert("RGB" if channels == 3 else "L").resize((width, height), Image.Resampling.BILINEAR)
-    return torch.from_numpy(np.array(small)).reshape(height, width, channels).permute(2, 0, 1)
+    channels, height, width = shape
+    image = read_image(path, "RGB" if channels == 3 else "L").resize((width, height), Image.Resampling.BILINEAR)
+    return torch.from_numpy(np.array(image)).reshape(height, width, channels).permute(2, 0, 1)
 
 
 class Prediction(NamedTuple):
@@ -67,10 +50,10 @@ def predict_files(predictor: Predictor, paths: Sequence[Path], unreadable: list[
         images, names = [], []
         for path in paths[start : start + BATCH]:
             try:
-                images.append(read_image(path, predictor.image_shape))
+                images.append(read_resized(path, predictor.image_shape))
                 names.append(str(path))
-            except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-                unreadable.append(f"{path}: {error}")
+            except InputError as error:
+                unreadable.append(str(error))
         if images:
             confidence, label = predictor.predict_proba(torch.stack(images)).max(dim=1)
             for name, sure, c in zip(names, confidence.tolist(), label.tolist(), strict=True):
@@ -88,33 +71,47 @@ def main() -> None:
     args = parser.parse_args()
     if args.images is None and args.export is None:
         parser.error("name a folder of images, or --export FILE")
+    for stream in (sys.stdout, sys.stderr):  # names of files may hold what the terminal's encoding has not
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         predictor = load_run(args.run, args.trust)
         if args.export:
             export(predictor, args.export)
             print(f"written: {args.export}")
+        if args.images is not None:
+            predict_into(args.out, predictor, args.images)
     except ValueError as error:
         sys.exit(str(error))
-    if args.images is None:
-        return
-    if not args.images.exists():
-        sys.exit(f"{args.images} is not there; name an image or a folder of images")
-    paths = sorted(p for p in args.images.rglob("*") if p.is_file()) if args.images.is_dir() else [args.images]
+
+
+def predict_into(out: Path, predictor: Predictor, images: Path) -> None:
+    r"""Predict an image, or all below a folder, and write the table; what cannot be read costs itself alone.
+
+    The table is UTF-8. A byte of a file's name that is none stands there as ``\udcXX``, XX its hexadecimal value.
+
+    Raises:
+        InputError: no image could be read, or the table cannot be written.
+    """
     unreadable: list[str] = []
+    hidden = 0
+    paths = [images]
+    if images.is_dir():
+        paths, hidden = find_files(images, unreadable)
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(["file", "class", "class_name", "confidence", "group"])
     count = 0
     for count, prediction in enumerate(predict_files(predictor, paths, unreadable), start=1):  # noqa: B007
         writer.writerow(prediction)
-    try:
-        write_atomically(args.out, lambda stream: stream.write(text.getvalue().encode()))
-    except InputError as error:
-        sys.exit(str(error))
     for line in unreadable:
-        print(f"skipped: {line}")
+        print("skipped:", "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line))
+    skipped = f"{len(unreadable)} files skipped" + (f", {hidden} hidden ones passed over" if hidden else "")
+    if not count:
+        raise InputError(f"{images}: no image could be read ({skipped}); name an image or a folder of images")
+    write_atomically(out, lambda stream: stream.write(text.getvalue().encode(errors="backslashreplace")))
     how = "calibrated" if predictor.calibrator is not None else "not calibrated: the run has no posthoc calibrator"
-    print(f"{count} images, {len(unreadable)} files skipped; {how}; written: {args.out}")
+    print(f"{count} images, {skipped}; {how}; written: {out}")
 
 
 if __name__ == "__main__":
