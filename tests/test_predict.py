@@ -102,6 +102,60 @@ def test_images_of_any_size_are_stretched_to_the_networks(tmp_path):
     assert (grey.shape, grey.dtype, grey.unique().tolist()) == ((1, 28, 28), torch.uint8, [60])  # 0.299 x 200
 
 
+DTYPES = [
+    *(np.dtype(name) for name in ("bool", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64")),
+    *(np.dtype(name) for name in ("complex64", "complex128", "longdouble", "object", "U1", ">u2")),
+    *(torch.bool, torch.int8, torch.int16, torch.int32, torch.int64, torch.uint16, torch.uint32, torch.uint64),
+    *(torch.complex64, torch.float8_e4m3fn),
+]
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_a_dtype_that_does_not_say_what_white_is_is_refused(predictor, dtype):
+    zeros = torch.zeros(2, 3, 32, 32)
+    images = zeros.to(dtype) if isinstance(dtype, torch.dtype) else zeros.numpy().astype(dtype)
+    name = dtype.name if isinstance(dtype, np.dtype) else str(dtype).removeprefix("torch.")
+    with pytest.raises(ValueError, match=rf"images of dtype {name} do not say .* 65535 for 16 bits"):
+        predictor.predict_proba(images)
+
+
+def test_probabilities_depend_on_the_values_and_not_on_how_they_are_kept(predictor):
+    images = digit_pictures()[:4] // 255 * 255  # 0 and 255 alone are exact in every dtype
+    wanted = predictor.predict_proba(images)
+    for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+        torch.testing.assert_close(predictor.predict_proba((images / 255).to(dtype)), wanted)
+    array = images.numpy()
+    read_only = array.copy()
+    read_only.flags.writeable = False
+    floats = array / 255
+    given = (
+        read_only,
+        array.copy()[..., ::-1][..., ::-1],
+        np.asfortranarray(array),
+        floats.astype(">f4"),
+        floats.tolist(),
+    )
+    for same in given:
+        torch.testing.assert_close(predictor.predict_proba(same), wanted)
+    torch.testing.assert_close(predictor.predict_proba(array[:, ::-1]), predictor.predict_proba(images.flip(1)))
+    for empty in (images[:0], array[:0], floats[:0]):
+        assert predictor.predict_proba(empty).shape == (0, 10)
+    ml_dtypes = pytest.importorskip("ml_dtypes")  # JAX's bfloat16
+    torch.testing.assert_close(predictor.predict_proba(floats.astype(ml_dtypes.bfloat16)), wanted)
+
+
+@pytest.mark.parametrize("bad", [-0.01, 1.01, 255, float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_floats_out_of_range_are_refused(predictor, bad, dtype):
+    images = np.full((2, 3, 32, 32), 0.5, dtype=dtype)
+    images[1, 2, 3, 4] = bad
+    for given in (images, torch.from_numpy(images)):
+        with pytest.raises(
+            ValueError, match=rf"images of dtype {dtype} must lie in \[0, 1\], not normalized, and these"
+        ):
+            predictor.predict_proba(given)
+
+
 def predict(monkeypatch, *arguments):
     monkeypatch.setattr("sys.argv", ["predict", *map(str, arguments)])
     main()

@@ -18,6 +18,7 @@ from lt_calib.settings.check import make, refuse_untrusted
 from lt_calib.settings.schema import register
 
 BATCH = 500
+DTYPES = ("uint8", "float16", "bfloat16", "float32", "float64")
 FILES = ("config.yaml", "results.json", "stage1.ckpt")
 
 
@@ -70,26 +71,43 @@ class Predictor(nn.Module):
     def predict_proba(self, images: Tensor | np.ndarray) -> Tensor:
         """Compute probabilities, calibrated where the run has a calibrator, in float32 and in batches.
 
+        A dtype says where white is: uint8 at 255, a floating one (of 16, 32 or 64 bits) at 1. Of no other dtype it is
+        known, of uint16 say, which holds images of 10, 12, 14 and 16 bits: divide by the value that is white.
+
         Args:
-            images: (N, C, H, W), uint8 of 0 to 255 or float of 0 to 1; a tensor or a NumPy array.
+            images: (N, C, H, W), N >= 0, uint8 of 0 to 255 or floats of 0 to 1; a tensor or a NumPy array.
 
         Shape:
             Returns (N, K) float32, rows sum to 1.
 
         Raises:
-            ValueError: images of another shape, or floats out of [0, 1].
+            ValueError: images of another shape or dtype, or floats out of [0, 1], NaN among them.
         """
-        images = torch.as_tensor(images)
+        images = images if isinstance(images, Tensor) else np.asarray(images)
+        dtype = str(images.dtype).removeprefix("torch.") if isinstance(images, Tensor) else images.dtype.name
+        if dtype not in DTYPES:
+            raise ValueError(
+                f"images of dtype {dtype} do not say which value is white: give uint8 of 0 to 255, or floats of 0 to "
+                "1, that is images / WHITE, where WHITE is 65535 for 16 bits, 4095 for 12, 1 for bool"
+            )
+        if isinstance(
+            images, np.ndarray
+        ):  # in the machine's order of bytes, without negative strides, as torch takes it
+            kept = np.float32 if dtype == "bfloat16" else images.dtype.newbyteorder("=")
+            images = torch.from_numpy(np.require(images, kept, ["C", "W"]))
         if images.ndim != 4 or images.shape[1:] != self.image_shape:
             raise ValueError(f"images {tuple(images.shape)} must be (N, {', '.join(map(str, self.image_shape))})")
-        if images.is_floating_point():
-            if len(images) and not 0 <= float(images.min()) <= float(images.max()) <= 1:
-                raise ValueError("float images must lie in [0, 1], not normalized; uint8 ones in 0 .. 255")
-            scaled = images.float()
-        else:
-            scaled = images.float() / 255
+        if images.is_floating_point() and len(images):
+            low, high = float(images.min()), float(images.max())
+            if not 0 <= low <= high <= 1:
+                raise ValueError(
+                    f"images of dtype {dtype} must lie in [0, 1], not normalized, and these are {low:g} to {high:g}: "
+                    "divide them by the value that is white, 255 say, or give them as uint8"
+                )
         self.eval()
-        return torch.cat([self(part.to(self.mean.device)).cpu() for part in scaled.split(BATCH)])
+        parts = images.split(BATCH)
+        scaled = (part.to(self.mean.device).float() / (1 if part.is_floating_point() else 255) for part in parts)
+        return torch.cat([self(part).cpu() for part in scaled])
 
 
 def load_run(folder: Path | str, trust: bool = False) -> Predictor:
