@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from PIL import Image
 
 from lt_calib.calibrate import calibrate_folder
 from lt_calib.errors import InputError
+from lt_calib.files.checkpoint import stage1_of
 from lt_calib.job.results import read_predictions
 from lt_calib.model.resnet_cifar import ResNetCIFAR
 from lt_calib.predict import main, read_resized
@@ -222,6 +224,42 @@ def test_where_no_image_could_be_read_the_command_fails_and_leaves_the_old_table
         with pytest.raises(SystemExit, match=re.escape(why)):
             predict(monkeypatch, trained, tmp_path / name, "--out", out)
     assert out.read_text() == "of yesterday"
+
+
+def test_a_run_knows_the_stage_1_that_it_was_given(composed, tmp_path, monkeypatch):
+    for seed in (0, 1):
+        run(composed(*TINY, "+experiment=ce", f"seed={seed}"), tmp_path / f"seed{seed}")
+    (tmp_path / "given").mkdir()
+    shutil.copy(tmp_path / "seed0" / "stage1.ckpt", tmp_path / "given" / "mine.ckpt")
+    monkeypatch.chdir(tmp_path / "given")
+    folder = tmp_path / "run"
+    run(composed(*TINY, "+experiment=ce", "stage1.ckpt_path=mine.ckpt"), folder)
+    images = digit_pictures()[:5]
+    wanted = load_run(tmp_path / "seed0").predict_proba(images)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    shutil.copy(tmp_path / "seed1" / "stage1.ckpt", "mine.ckpt")  # of the same name, where the command is given
+    torch.testing.assert_close(load_run(folder).predict_proba(images), wanted, atol=0, rtol=0)
+    shutil.copy("mine.ckpt", tmp_path / "given" / "mine.ckpt")
+    with pytest.raises(
+        InputError, match=r"mine\.ckpt is another file than the stage 1 .* copy that to .*run/stage1\.ckpt"
+    ):
+        load_run(folder)
+    (tmp_path / "given" / "mine.ckpt").unlink()
+    with pytest.raises(InputError, match=r"mine\.ckpt, the stage 1 .*, is not there: copy that to .*run/stage1\.ckpt"):
+        load_run(folder)
+    shutil.copy("mine.ckpt", folder / "stage1.ckpt")
+    with pytest.raises(InputError, match=r"run/stage1\.ckpt is another file"):
+        load_run(folder)
+    shutil.copy(tmp_path / "seed0" / "stage1.ckpt", folder / "stage1.ckpt")
+    torch.testing.assert_close(load_run(folder).predict_proba(images), wanted, atol=0, rtol=0)
+
+
+def test_a_relative_stage_1_of_an_old_run_is_not_guessed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.ckpt").touch()
+    with pytest.raises(InputError, match=r"mine\.ckpt, .*, lies relative to a folder that the run does not name: copy"):
+        stage1_of(tmp_path / "run", "mine.ckpt", None)
 
 
 def test_exports_agree(trained, tmp_path):

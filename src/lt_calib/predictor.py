@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lt_calib.calibrate import CALIBRATORS, load_calibrator
 from lt_calib.errors import InputError
-from lt_calib.files.checkpoint import load_stage, write_atomically
+from lt_calib.files.checkpoint import load_stage, stage1_of, write_atomically
 from lt_calib.job.results import read_results
 from lt_calib.posthoc.base import Calibrator
 from lt_calib.settings.check import make, refuse_untrusted
@@ -142,13 +142,12 @@ def load_run(folder: Path | str, trust: bool = False) -> Predictor:
     k, shape = len(data["class_counts"]), data["image_shape"]
     backbone = make(cfg, "model.backbone", in_channels=shape[0])
     classifier = make(cfg, "model.classifier", backbone.num_features, k)
-    path = folder / "stage1.ckpt"
     if two_stages:
         prior = torch.full((k,), 1 / k)  # every fitted value comes from the checkpoint
         classifier = make(cfg, "stage2.classifier", classifier, num_classes=k, prior=prior, corrected=False)
         path = folder / "stage2.ckpt"
-    elif not path.exists():
-        path = Path(cfg.stage1.ckpt_path)
+    else:
+        path = stage1_of(folder, cfg.stage1.ckpt_path, results["stage1"].get("sha256"))
     facts = {key: data[key] for key in ("name", "val_per_class", "split_seed") if key in data}
     load_stage(path, backbone, classifier, facts | {"imbalance_factor": float(data["imbalance_factor"])})
     stage = "stage2" if two_stages else "stage1"

@@ -1,5 +1,6 @@
 """Files that are either whole or not there: written to a temporary name, synced, renamed."""
 
+import hashlib
 import os
 import pickle
 from collections.abc import Callable
@@ -34,6 +35,11 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sha256_of(path: Path) -> str:
+    """Compute a file's SHA-256, in hexadecimal digits."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def remove_remains(folder: Path, prefix: str = "") -> None:
@@ -121,3 +127,29 @@ def load_stage(path: Path, backbone: nn.Module, classifier: nn.Module, data: dic
     for name, module in parts.items():
         module.load_state_dict(content[name])
     return {k: v for k, v in content.items() if k not in ("backbone", "classifier", "schema")}
+
+
+def stage1_of(folder: Path, given: str | None, sha256: str | None) -> Path:
+    """Find a run's stage 1: in its folder, or where it was given to the run.
+
+    Args:
+        folder: The run's.
+        given: The path that it was given by; None where the run has trained it.
+        sha256: Of the given file's content; None in runs before it was kept.
+
+    Raises:
+        InputError: it is not there, or may be another model than the run's.
+    """
+    path = folder / "stage1.ckpt"
+    if given is None:
+        return path
+    what, cure = f"the stage 1 that {folder} was made with", f"copy that to {path}"
+    if not path.exists():
+        path = Path(given)
+        if not path.is_absolute() and sha256 is None:
+            raise InputError(f"{given}, {what}, lies relative to a folder that the run does not name: {cure}")
+    if not path.is_file():
+        raise InputError(f"{path}, {what}, is not there: {cure}")
+    if sha256 is not None and sha256_of(path) != sha256:
+        raise InputError(f"{path} is another file than {what}, whose SHA-256 is {sha256}: {cure}")
+    return path

@@ -30,7 +30,8 @@ def assemble(
 
     Args:
         record: What is known before anything trains.
-        fits: Stage -> ``{"epochs", "seconds", "images_per_second", ...}``, of a grid ``"point"`` too.
+        fits: Stage -> ``{"epochs", "seconds", "images_per_second", ...}``, of a grid ``"point"`` too, and of a
+            given checkpoint its ``"sha256"``.
         predictions: Stage -> split -> (logits, targets).
         metrics: Name -> function.
     """
@@ -40,7 +41,8 @@ def assemble(
         if name not in fits:
             return None
         splits = {split: evaluate(*predictions[name][split], groups, metrics) for split in predictions[name]}
-        about = {k: fits[name][k] for k in ("epochs", "seconds", "images_per_second", "point") if k in fits[name]}
+        keys = ("epochs", "seconds", "images_per_second", "point", "sha256")
+        about = {k: fits[name][k] for k in keys if k in fits[name]}
         return about | splits | with_intervals(*predictions[name]["test"])
 
     numbers = {"stage1": stage("stage1"), "stage2": stage("stage2"), "calibrated": None}

@@ -9,7 +9,7 @@ from typing import Any
 
 from lt_calib.cache.share import shared_stage1
 from lt_calib.errors import InputError
-from lt_calib.files.checkpoint import load_stage, save_stage
+from lt_calib.files.checkpoint import load_stage, save_stage, sha256_of
 from lt_calib.job.fit import features_of, fit, predict, tell
 from lt_calib.job.grid import fit_grid
 from lt_calib.job.parts import Job, Stage
@@ -54,6 +54,7 @@ def fit_or_load(job: Job, stage: Stage, together: Together | None = None) -> dic
         kept = renamed(about.get("method", {}))
         here = stage.method if "stage" in about else {k: v for k, v in stage.method.items() if not k.startswith(NEW)}
         refuse_other_method(stage.ckpt_path, kept, here)
+        about["sha256"] = sha256_of(stage.ckpt_path)  # by which the run knows it again
     if not trained:
         log.info("Stage %s is taken from %s (%d epochs).", stage.name[-1], stage.ckpt_path, about["epochs"])
         for row in about["history"]:
