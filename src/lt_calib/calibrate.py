@@ -13,6 +13,7 @@ from hydra.errors import CompactHydraException, HydraException
 from omegaconf import OmegaConf
 from torch import Tensor
 
+from lt_calib.closed_pipe import outlive_reader
 from lt_calib.errors import InputError
 from lt_calib.files.checkpoint import read_checkpoint, write_atomically
 from lt_calib.job.build_posthoc import posthoc_of, refuse_without_validation
@@ -199,6 +200,7 @@ def add_calibrated(
 
 def main() -> None:
     """Run the command."""
+    outlive_reader()
     from lt_calib.job.screen import print_table
 
     arguments = [a for a in sys.argv[1:] if a != "--trust"]

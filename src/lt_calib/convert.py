@@ -16,6 +16,7 @@ import yaml
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
+from lt_calib.closed_pipe import outlive_reader
 from lt_calib.errors import InputError
 from lt_calib.files.checkpoint import write_atomically
 from lt_calib.job.record import RESULTS_SCHEMA
@@ -138,6 +139,7 @@ def convert(folder: Path) -> list[Path]:
 
 def main() -> None:
     """Run the command."""
+    outlive_reader()
     parser = argparse.ArgumentParser(prog="python -m lt_calib.convert", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="searched for runs and results")
     try:

@@ -8,6 +8,7 @@ import os
 import sys
 from typing import Any
 
+from lt_calib.closed_pipe import outlive_reader
 from lt_calib.errors import InputError
 from lt_calib.logger.wandb import has_key
 
@@ -76,6 +77,7 @@ def report(entity: str, project: str) -> Any:
 
 def main() -> None:
     """Run the command."""
+    outlive_reader()
     parser = argparse.ArgumentParser(prog="python -m lt_calib.dashboard", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--entity", required=True, help="the W&B account or team")
     parser.add_argument("--project", default="lt_calib", help="default: lt_calib")

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from lt_calib.closed_pipe import outlive_reader
 from lt_calib.dataset.image import find_files, read_image
 from lt_calib.errors import InputError
 from lt_calib.files.checkpoint import write_atomically
@@ -62,6 +63,7 @@ def predict_files(predictor: Predictor, paths: Sequence[Path], unreadable: list[
 
 def main() -> None:
     """Run the command."""
+    outlive_reader()
     parser = argparse.ArgumentParser(prog="python -m lt_calib.predict", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("run", type=Path, metavar="RUN_FOLDER", help="a finished run's")
     parser.add_argument("images", type=Path, nargs="?", help="an image, or a folder that is searched for them")

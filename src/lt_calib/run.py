@@ -18,6 +18,7 @@ from hydra.errors import CompactHydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from lt_calib.closed_pipe import outlive_reader
 from lt_calib.files.folder import fresh, log_into
 from lt_calib.files.lock import InUseError, alone_in
 from lt_calib.settings.nearest import nearest_names
@@ -172,6 +173,7 @@ def job(cfg: DictConfig) -> float | None:
 
 def main() -> None:
     """Run the command."""
+    outlive_reader()
     register()
     exit_at_sigterm()
     if "" not in sys.path and os.getcwd() not in sys.path:

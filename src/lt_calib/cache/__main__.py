@@ -5,10 +5,12 @@ import sys
 from pathlib import Path
 
 from lt_calib.cache.entry import describe, keys, remove, sound
+from lt_calib.closed_pipe import outlive_reader
 
 
 def main() -> None:
     """Run the command."""
+    outlive_reader()
     from lt_calib.settings.schema import composed
 
     parser = argparse.ArgumentParser(prog="python -m lt_calib.cache", description=(__doc__ or "").splitlines()[0])

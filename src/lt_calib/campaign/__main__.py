@@ -19,6 +19,7 @@ from pathlib import Path
 
 from lt_calib.campaign.jobs import Job, jobs_of, left
 from lt_calib.campaign.work import GRACE, run_all, run_job
+from lt_calib.closed_pipe import outlive_reader
 from lt_calib.errors import InputError
 from lt_calib.settings.table import matters_for
 
@@ -79,6 +80,7 @@ def status(jobs: Sequence[Job], todo: Sequence[Job]) -> Iterator[str]:
 
 def main() -> None:
     """Run the command."""
+    outlive_reader()
     parser = argparse.ArgumentParser(prog="python -m lt_calib.campaign", description=(__doc__ or "").splitlines()[0])
     add = parser.add_argument
     add("name", help="a file of conf/campaign")
