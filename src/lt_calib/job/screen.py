@@ -6,6 +6,7 @@ from typing import Any
 from rich import get_console
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
 COLUMNS = {  # of the table on the screen; results.json has all metrics
     "acc": "acc",
@@ -25,7 +26,7 @@ def print_table(results: Mapping[str, Any]) -> None:
     epochs = " + ".join(str(about["epochs"]) for about in stages.values())
     run = f"{results['name']}, {data['name']}, IF {data['imbalance_factor']:g}, seed {results['seed']}, {epochs} epochs"
     table = Table(
-        title=f"{run}: test set",
+        title=Text(f"{run}: test set", "table.title"),  # names are no markup
         caption="percent; NLL in nats; head, medium, tail: accuracy; "
         "floor: mean and 95 % quantile of the ECE of a calibrated model",
         box=SIMPLE_HEAD,
@@ -36,7 +37,7 @@ def print_table(results: Mapping[str, Any]) -> None:
     for stage, about in stages.items():
         table.add_row(stage[-1], *(show(key, about["test"]) for key in COLUMNS))
     for stage, found in (results["calibrated"] or {}).items():
-        table.add_row(f"{stage[-1]} {found['method']}", *(show(key, found["test"]) for key in COLUMNS))
+        table.add_row(Text(f"{stage[-1]} {found['method']}"), *(show(key, found["test"]) for key in COLUMNS))
     get_console().print(table)
 
 
