@@ -7,9 +7,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from lt_calib.report.formats import markdown
 from lt_calib.report.read import read_runs
 from lt_calib.report.rows import Row, summarise
-from lt_calib.report.table import COLUMNS, markdown
+from lt_calib.report.table import COLUMNS
 from lt_calib.settings.schema import conf_dir
 
 
@@ -39,8 +40,7 @@ def each_stage_once(rows: Sequence[Row]) -> list[Row]:
     kept, seen = set[int](), set[str]()
     for row in sorted(rows, key=lambda row: (-len(row.runs), row.runs[0]["stage2"] is not None)):
         group = (row.stage, row.group.dataset, row.group.imbalance_factor, row.group.val_per_class)
-        numbers = zip((run["seed"] for run in row.runs), *row.values.values(), strict=True)
-        mine = {repr((group, one)) for one in numbers}
+        mine = {repr((group, one)) for one in row.values.itertuples()}
         if not mine <= seen:
             kept.add(id(row))
             seen |= mine

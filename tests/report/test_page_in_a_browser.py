@@ -47,7 +47,7 @@ def test_it_opens_sorts_and_shows_its_figures(tmp_path: Path):
     runs = [run(tmp_path, name, skill, noise=i) for i, (name, skill) in enumerate([("b", 2.0), ("a", 1.0), ("c", 3.0)])]
     rows = summarise(runs)
     paths = draw_comparisons(rows, tmp_path / "figures")
-    text = page(rows, by_factor(rows), {p.stem: p for p in paths}, [], "test")
+    text = page(rows, by_factor(rows), [(p.stem, p) for p in paths], [], "test")
     probed = text.replace("<style>", ERRORS + "<style>").replace("</body>", PROBE + "</body>")
     (tmp_path / "page.html").write_text(probed, encoding="utf-8")
     command = [str(BROWSER), *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"]

@@ -44,7 +44,7 @@ def test_stage_2_minus_stage_1_is_taken_run_by_run():
     assert stage_effects(summarise([one("ce", 0, 0.4)])) == []
 
 
-def test_a_method_minus_another_over_their_common_seeds(capsys):
+def test_a_method_minus_another_over_their_common_seeds(caplog):
     base = [one("base", seed, acc) for seed, acc in ((0, 0.50), (1, 0.60))]
     other = [one("other", seed, 0.4, acc) for seed, acc in ((1, 0.63), (2, 0.90), (0, 0.52))]
     cosine = {"backbone": {"name": "ResNet32"}, "classifier": {"name": "Cosine", "scale": 30}}
@@ -62,7 +62,7 @@ def test_a_method_minus_another_over_their_common_seeds(capsys):
         ["vector", "1", "cpu", "+0.00 (1)"], ["vector", "1 + vector", "cpu", "+10.00 (1)"],
     ]  # fmt: skip
     assert method_effects(summarise(base), "base") == []
-    assert "nothing of base beside short" in capsys.readouterr().err
+    assert "nothing of base beside short" in caplog.text
     elsewhere = one("other", 0, 0.52, environment={"device": "gpu", "precision": "32-true"})
     (grid,) = method_effects(summarise([*base, elsewhere]), "base")
     assert grid.lines[0][4:8] == ["other", "1", "cpu / gpu", "+2.00 (1)"]
@@ -71,15 +71,17 @@ def test_a_method_minus_another_over_their_common_seeds(capsys):
     assert [line[4] for line in grid.lines] == ["other (minus settings base)", "other (minus settings s)"]
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "text"),
-    [
-        ([0.5], [0.6], "+10.00 (1)"), ([0.5, None], [0.6, 0.7], "-"), ([], [], "-"),
-        ([0.5, 0.5], [0.4, 0.4], "-10.00 ± 0.00 (2)"),
-    ],
-)  # fmt: skip
-def test_changes(before, after, text):
-    assert changes(before, after, "acc") == text
+def test_changes_are_those_of_the_common_seeds_and_none_where_one_is_missing():
+    def acc(*values):
+        return summarise([one("a", seed, acc) for seed, acc in values])[0]
+
+    assert changes(acc((0, 0.5)), acc((0, 0.6)))[0] == "+10.00 (1)"
+    assert changes(acc((0, 0.5), (1, 0.9)), acc((0, 0.4), (2, 0.1)))[0] == "-10.00 (1)"
+    assert changes(acc((0, 0.5)), acc((1, 0.6)))[0] == "-"
+    assert changes(acc((0, 0.5), (1, 0.5)), acc((0, 0.4), (1, 0.4)))[0] == "-10.00 ± 0.00 (2)"
+    gap = acc((0, 0.6), (1, 0.7))
+    gap.values.loc[1, "acc"] = float("nan")
+    assert changes(acc((0, 0.5), (1, 0.6)), gap)[:2] == ["-", "-1.00 ± 0.00 (2)"]
 
 
 def test_noise_is_pooled_by_degrees_of_freedom():

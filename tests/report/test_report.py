@@ -7,9 +7,9 @@ import pytest
 from lt_calib.errors import InputError
 from lt_calib.report.__main__ import main
 from lt_calib.report.by_factor import hardware_of
+from lt_calib.report.formats import markdown
 from lt_calib.report.read import read_runs
 from lt_calib.report.rows import summarise
-from lt_calib.report.table import markdown
 
 
 def table(runs, split="test"):
@@ -77,17 +77,18 @@ def test_other_schedules_and_held_out_parts_are_not_averaged():
     assert len(table([RUN, longer, held, larger]).splitlines()) == 2 + 4
 
 
-def test_other_settings_under_one_name_and_copies_of_a_run(capsys):
+def test_other_settings_under_one_name_and_copies_of_a_run(caplog):
     other = copy.deepcopy(RUN) | {"settings": "abc", "seed": 1}
     assert len(table([RUN, other]).splitlines()) == 2 + 2
-    assert "rows of their own: 2 settings of m, d, IF 100, 30 epochs" in capsys.readouterr().err
+    assert "rows of their own: 2 settings of m, d, IF 100, 30 epochs" in caplog.text
+    caplog.clear()
     again = copy.deepcopy(RUN)
     again["stage1"]["seconds"] = 9.0  # the time it took is none of its numbers
     assert table([RUN, again]) == table([RUN])
-    assert capsys.readouterr().err == ""
+    assert caplog.text.count("not counted") == 0
     again["stage1"]["test"]["acc"] = 0.6
     assert table([RUN, again]) == table([RUN])
-    assert "has the settings and seed of a/results.json, which is, and other numbers" in capsys.readouterr().err
+    assert "has the settings and seed of a/results.json, which is, and other numbers" in caplog.text
     partial = copy.deepcopy(RUN)
     del partial["stage1"]["test"]["nll"]
     assert "| - |" in table([partial])
@@ -120,14 +121,14 @@ def test_unfinished_runs_are_listed_and_not_counted(tmp_path, monkeypatch, capsy
         main()
 
 
-def test_what_is_not_counted_is_said(tmp_path, capsys):
+def test_what_is_not_counted_is_said(tmp_path, caplog):
     (tmp_path / "old.json").write_text('{"schema": 0, "stage1": {}}')
     (tmp_path / "older.json").write_text('{"schema": 1, "stage1": {}}')
     (tmp_path / "torn.json").write_text('{"schema": 2, "sta')
     (tmp_path / "other.json").write_text("[1, 2]")
     assert read_runs([tmp_path]) == []
-    said = capsys.readouterr().err
+    said = caplog.text
     assert "old.json has schema 0 and not 2: run its job again" in said
     assert "older.json has schema 1 and not 2: python -m lt_calib.convert FOLDER writes it anew" in said
-    assert "torn.json is no JSON" in said
+    assert "torn.json is damaged or none of lt_calib's (JSONDecodeError: " in said
     assert "other.json" not in said

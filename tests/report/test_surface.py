@@ -1,6 +1,6 @@
 import json
 
-from lt_calib.report.by_factor import csv_of, markdown_of
+from lt_calib.report.formats import csv_of, markdown_of
 from lt_calib.report.read import grid_of
 from lt_calib.report.surface import surfaces
 

@@ -5,16 +5,20 @@ A run that failed or has not finished is listed as such, and not counted.
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+from lt_calib.closed_pipe import outlive_reader
 from lt_calib.errors import InputError
-from lt_calib.report.by_factor import Table, by_factor, csv_of, in_groups, latex_of, markdown_of
+from lt_calib.report.by_factor import by_factor
+from lt_calib.report.formats import comma_separated, csv_of, latex_of, markdown, markdown_of
+from lt_calib.report.group import Run, plain
 from lt_calib.report.matrix import matrix
 from lt_calib.report.paired import method_effects, seed_noise, stage_effects
-from lt_calib.report.read import Run, read_runs, unfinished
+from lt_calib.report.read import read_runs, unfinished
 from lt_calib.report.rows import Row, summarise
 from lt_calib.report.surface import surfaces
-from lt_calib.report.table import comma_separated, markdown
+from lt_calib.report.table import Table, overview
 from lt_calib.report.verdict import best_against_all, reproduced
 
 OF_A_RUN = ("stage1_reliability", "stage2_reliability", "groups")  # figures of each run that the page shows
@@ -24,61 +28,66 @@ WHERE = {"test": "test set", "val": "held-out validation part"}
 
 
 def write(
-    folder: Path, runs: list[Run], rows: list[Row], tables: list[Table], open_jobs: list[Path], split: str
+    folder: Path,
+    runs: Sequence[Run],
+    rows: Sequence[Row],
+    tables: Sequence[Table],
+    open_jobs: Sequence[Path],
+    split: str,
 ) -> None:
     """Write report.md, .csv, .tex and .html, report_by_factor.csv and the figures into ``folder``."""
     from lt_calib.report.figures import draw_comparisons
     from lt_calib.report.page import page
 
     folder.mkdir(parents=True, exist_ok=True)
-    figures = {path.stem: path for path in draw_comparisons(rows, folder / "figures", split)}
+    figures = [(path.stem, path) for path in draw_comparisons(rows, folder / "figures", split)]
     shown = [run for run in runs if run["file"] == "results.json"] if split == "test" else []  # theirs are of it
     for run in shown[:MOST_RUNS]:
         data = run["dataset"]
         about = f"{run['name']}, {data['name']}, IF {data['imbalance_factor']:g}, seed {run['seed']}"
         paths = [run["folder"] / "figures" / f"{name}.png" for name in OF_A_RUN]
-        figures |= {f"{about}: {path.stem} ({run['folder'].name})": path for path in paths if path.exists()}
+        figures += [(f"{about}: {path.stem} ({run['folder'].name})", path) for path in paths if path.is_file()]
     if len(shown) > MOST_RUNS:
         print(f"the page shows the own figures of the first {MOST_RUNS} of {len(shown)} runs; its tables have all")
     texts = {
         "report.md": "\n\n".join([f"On the {WHERE[split]}:", *map(markdown_of, tables), markdown(rows)]) + "\n",
         "report.csv": comma_separated(rows),
         "report_by_factor.csv": csv_of(tables),
-        "report.tex": "\n\n".join(map(latex_of, [*tables, in_groups(rows)])) + "\n",
+        "report.tex": "\n\n".join(map(latex_of, [*tables, overview(rows)])) + "\n",
         "report.html": page(rows, tables, figures, open_jobs, split),
     }
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
-    print(f"written: {', '.join(str(folder / name) for name in texts)}")
+    print(f"written: {', '.join(plain(folder / name) for name in texts)}")
 
 
 def main() -> None:
     """Run the command."""
+    outlive_reader()
     parser = argparse.ArgumentParser(prog="python -m lt_calib.report", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="searched for results.json")
+    parser.add_argument(
+        "folders", nargs="+", type=Path, metavar="FOLDER", help="searched for results.json; or such a file"
+    )
     parser.add_argument("--split", choices=("test", "val"), default="test", help="val: the held-out validation part")
     parser.add_argument("--reference", metavar="METHOD", help="what every other method's difference is taken from")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write report.md, .csv, .tex, .html and figures there")
     parser.add_argument("--point", type=int, metavar="K", help="draw point K of one run's grid in full")
     args = parser.parse_args()
-    if args.point is not None:
-        from lt_calib.report.point import draw_point
-
-        if len(args.folders) != 1:
-            sys.exit("--point draws one run: name its folder alone")
-        try:
-            print("\n".join(str(path) for path in draw_point(args.folders[0], args.point)))
-        except (InputError, FileNotFoundError) as error:
-            sys.exit(str(error))
-        return
     try:
+        if args.point is not None:
+            from lt_calib.report.point import draw_point
+
+            if len(args.folders) != 1:
+                sys.exit("--point draws one run: name its folder alone")
+            print("\n".join(map(plain, draw_point(args.folders[0], args.point))))
+            return
         runs = read_runs(args.folders)
-    except InputError as error:
+    except (InputError, FileNotFoundError) as error:
         sys.exit(str(error))
     open_jobs = unfinished(args.folders)
     rows = summarise(runs, args.split)
     for path in open_jobs[:MOST_OPEN]:
-        print(f"not finished: {path}")
+        print(f"not finished: {plain(path)}")
     if len(open_jobs) > MOST_OPEN:
         print(f"not finished: {len(open_jobs) - MOST_OPEN} more")
     if not rows:

@@ -1,22 +1,18 @@
 """Figures that compare runs."""
 
+import math
 import re
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from lt_calib.figure.accuracy_ece import accuracy_against_ece
 from lt_calib.figure.reliability import reliability_curves
 from lt_calib.figure.risk_coverage import risk_coverage_curves
 from lt_calib.figure.style import save
 from lt_calib.figure.true_class import true_class_histograms
-from lt_calib.job.results import read_predictions
-from lt_calib.report.read import predictions_file
+from lt_calib.report.group import Group, grouped
+from lt_calib.report.read import logits_of
 from lt_calib.report.rows import Row
-from lt_calib.report.table import data_of
 
 MOST = 8  # models in one figure: as many as there are colours
 
@@ -32,45 +28,51 @@ def draw_comparisons(rows: Sequence[Row], folder: Path, split: str = "test") -> 
     Returns:
         The paths of the PNGs.
     """
-    alike: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
-    for row in rows:
-        g = row.group
-        if row.stage in ("1", "2") and None not in row.values["acc"] + row.values["ece"]:
-            alike[data_of(g), g.imbalance_factor, g.backbone, g.epochs.split(" ")[0]].append(row)
-    paths = []
+    drawn = [row for row in rows if row.stage in ("1", "2") and not math.isnan(row.mean("acc") + row.mean("ece"))]
+    alike = grouped(
+        drawn, lambda row: (row.group.data, row.group.imbalance_factor, row.group.backbone, row.group.length)
+    )
+    paths: list[Path] = []
     for (data, factor, backbone, epochs), mine in alike.items():
         part = "" if split == "test" else ", on that part"
         title = f"{data}, IF {factor:g}{part}\n{backbone}, {epochs} epochs of stage 1"
-        stem = re.sub(r"\W+", "_", f"{data}_if{factor:g}_{backbone}_{epochs}_{split}")
-        points: dict[str, list[tuple[float, float]]] = defaultdict(list)
-        for row in mine:
-            values: Any = zip(row.values["acc"], row.values["ece"], strict=True)
-            points[f"{row.group.label}{_which(row, mine)}, stage {row.stage}"] += values
+        stem = re.sub(r"\W+", "_", f"{data}_if{factor:g}_{backbone}_{epochs}_{split}")[:100]
+        stem += f"_{len(paths)}" if any(path.stem.startswith(f"{stem}_") for path in paths) else ""
+        label = names({row.group for row in mine})
+        points = {
+            f"{label[row.group]}, stage {row.stage}": list(
+                zip(row.over_seeds("acc"), row.over_seeds("ece"), strict=True)
+            )
+            for row in mine
+        }
         paths.append(save(accuracy_against_ece(points, title), folder / f"{stem}_accuracy_ece")[0])
-        models, left_out = {}, 0
-        last = [r for r in mine if r.stage == max(o.stage for o in mine if o.group == r.group)]
-        for one, run in [(row, run) for row in last for run in row.runs]:
-            path = predictions_file(run)
-            kept = read_predictions(path)[f"stage{one.stage}"] if path is not None else {}
-            if split not in kept:
-                continue
-            if len(models) == MOST:
-                left_out += 1
-                continue
-            logits, targets = kept[split]
-            label = f"{one.group.label}{_which(one, mine)}, stage {one.stage}, seed {run['seed']}"
-            models[label] = (torch.softmax(logits, dim=1), targets)
+        last = {row.group: row for row in mine}.values()  # of each its last stage
+        turns = [(turn, row, run) for row in last for turn, run in enumerate(row.runs)]
+        models = {}
+        for _, row, run in sorted(turns, key=lambda one: one[0]):  # every row before the second seed of any
+            if kept := logits_of(run, f"stage{row.stage}", split):
+                name = f"{label[row.group]}, stage {row.stage}, seed {run['seed']}"
+                models[name] = kept[0].softmax(dim=1), kept[1]
         if len(models) > 1:
-            shown = f"{title} (the first {len(models)}; {left_out} more)" if left_out else title
-            for kind, figure in (
-                ("reliability", reliability_curves(models, shown)),
-                ("risk_coverage", risk_coverage_curves(models, shown)),
-                ("true_class", true_class_histograms(models, mine[0].runs[0]["dataset"]["groups"], shown)),
-            ):
-                paths.append(save(figure, folder / f"{stem}_{kind}")[0])
+            more = len(models) - MOST
+            shown = f"{title} (the first {MOST}; {more} more)" if more > 0 else title
+            first = dict(list(models.items())[:MOST])
+            figures = {
+                "reliability": reliability_curves(first, shown),
+                "risk_coverage": risk_coverage_curves(first, shown),
+            }
+            if groups := mine[0].runs[0]["dataset"].get("groups"):
+                figures["true_class"] = true_class_histograms(first, groups, shown)
+            paths += [save(figure, folder / f"{stem}_{kind}")[0] for kind, figure in figures.items()]
     return paths
 
 
-def _which(row: Row, others: Sequence[Row]) -> str:
-    alike = {other.group.settings for other in others if other.group.label == row.group.label}
-    return f" (settings {row.group.settings})" if len(alike) > 1 else ""
+def names(groups: Iterable[Group]) -> dict[Group, str]:
+    """Name each by its label and, where several have that, by all that tells these apart: no two have one name."""
+    found = {}
+    for label, alike in grouped(groups, lambda group: group.label).items():
+        apart = [field for field in Group._fields if len({getattr(group, field) for group in alike}) > 1]
+        for group in alike:
+            more = ", ".join(f"{field} {getattr(group, field)}" for field in apart)
+            found[group] = f"{label} ({more})" if more else label
+    return found

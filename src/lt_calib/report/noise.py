@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import torch
 from scipy.stats import t
 
-from lt_calib.job.results import read_predictions
 from lt_calib.measure.bootstrap import picture_scores, resampled_means
-from lt_calib.report.read import Run, predictions_file
+from lt_calib.report.group import Run
+from lt_calib.report.read import logits_of
 
 LEVEL = 0.05
 TESTED = {"acc": True, "nll": False}  # whether higher is better; the ECE has no paired test: it is never in bold
@@ -28,24 +28,20 @@ def beyond_noise(one: Sequence[Run], other: Sequence[Run], stage: str, metric: s
         metric: ``"acc"`` or ``"nll"``.
         split: ``"test"`` or ``"val"``.
     """
-    first, second = ({run["seed"]: path for run in runs if (path := predictions_file(run))} for runs in (one, other))
+    theirs = {run["seed"]: run for run in other}
     differences = []
-    for seed in sorted(first.keys() & second.keys()):
-        one_split, other_split = (read_predictions(found[seed])[stage] for found in (first, second))
-        if split not in one_split or split not in other_split:
-            return False
-        (a, targets), (b, _) = one_split[split], other_split[split]
-        scores = [picture_scores(logits, targets)[metric] for logits in (a, b)]
-        if len(scores[0]) != len(scores[1]):
-            return False
-        differences.append(scores[0] - scores[1])
-    if len(differences) < 2:
+    for run in (run for run in one if run["seed"] in theirs):
+        both = [logits_of(a, stage, split) for a in (run, theirs[run["seed"]])]
+        scores = [picture_scores(*kept)[metric] for kept in both if kept is not None]
+        if len(scores) == 2 and len(scores[0]) == len(scores[1]):
+            differences.append(scores[0] - scores[1])
+    n = len(differences)
+    if n < 2 or len(set(map(len, differences))) > 1:
         return False
     each = torch.stack(differences)
-    if (float(each.mean()) > 0) != TESTED[metric]:
-        return False
     by_seed = each.mean(dim=1)
-    n = len(by_seed)
+    if (float(by_seed.mean()) > 0) != TESTED[metric]:
+        return False
     if not float(by_seed.mean().abs()) > float(t.ppf(1 - LEVEL / 2, n - 1)) * float(by_seed.std()) / math.sqrt(n):
         return False
     means = resampled_means(each.mean(dim=0)[:, None])

@@ -1,13 +1,14 @@
 """One self-contained HTML page: sortable tables and the figures inside, without a network."""
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from lt_calib.report.by_factor import Table
+from lt_calib.report.formats import html_of
+from lt_calib.report.group import plain
 from lt_calib.report.rows import Row
-from lt_calib.report.table import COLUMNS, METRIC_OF, columns_of
+from lt_calib.report.table import Table, columns_of, overview
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 78rem; padding: 0 1rem; color: #222; }
@@ -15,7 +16,7 @@ table { border-collapse: collapse; font-size: 13px; margin: 1rem 0; }
 th, td { padding: .3rem .6rem; text-align: left; border-bottom: 1px solid #ddd; white-space: nowrap; }
 th { cursor: pointer; border-bottom: 2px solid #555; user-select: none; }
 th[aria-sort=ascending]::after { content: " \\25B2"; } th[aria-sort=descending]::after { content: " \\25BC"; }
-td.number { font-variant-numeric: tabular-nums; }
+td { font-variant-numeric: tabular-nums; }
 .scroll { overflow-x: auto; } figure { display: inline-block; margin: .5rem; vertical-align: top; }
 img { max-width: min(100%, 34rem); } figcaption { font-size: 12px; color: #555; }
 """
@@ -42,36 +43,29 @@ for (const table of document.querySelectorAll("table")) {
 
 
 def page(
-    rows: Sequence[Row], tables: Sequence[Table], figures: Mapping[str, Path], unfinished: Sequence[Path], split: str
+    rows: Sequence[Row],
+    tables: Sequence[Table],
+    figures: Sequence[tuple[str, Path]],
+    unfinished: Sequence[Path],
+    split: str,
 ) -> str:
     """Write the page.
 
     Args:
         rows: Of the table.
         tables: The same by imbalance factor.
-        figures: Caption -> path of a PNG.
+        figures: Caption and path of each PNG.
         unfinished: Folders without results.
         split: What the numbers were measured on.
     """
-    columns = columns_of(rows)
-    body = []
-    for row in rows:
-        cells = []
-        for name in columns:
-            text = escape(COLUMNS[name](row))
-            text = f"<b>{text}</b>" if METRIC_OF.get(name) in row.bold else text
-            cells.append(f'<td class="number">{text}</td>' if name in METRIC_OF else f"<td>{text}</td>")
-        body.append("".join(cells))
-    html = _table(columns, body)
-    for grid in tables:
-        lines = ["".join(f"<td>{escape(text)}</td>" for text in line) for line in grid.lines]
-        html += f"<h2>{escape(grid.title)}</h2>{_table(grid.head, lines)}"
+    tables_of = html_of(overview(rows, columns_of(rows)))
+    tables_of += "".join(f"<h2>{escape(table.title)}</h2>{html_of(table)}" for table in tables)
     pictures = "".join(
-        f'<figure><img alt="{escape(caption)}" src="data:image/png;base64,'
-        f'{base64.b64encode(path.read_bytes()).decode()}"><figcaption>{escape(caption)}</figcaption></figure>'
-        for caption, path in figures.items()
+        f'<figure><img alt="{escape(plain(caption))}" src="data:image/png;base64,'
+        f'{base64.b64encode(path.read_bytes()).decode()}"><figcaption>{escape(plain(caption))}</figcaption></figure>'
+        for caption, path in figures
     )
-    open_jobs = "".join(f"<li><code>{escape(str(path))}</code></li>" for path in unfinished)
+    open_jobs = "".join(f"<li><code>{escape(plain(path))}</code></li>" for path in unfinished)
     what = "test set" if split == "test" else "held-out validation part"
     return f"""<!doctype html>
 <html lang="en">
@@ -85,15 +79,9 @@ ranked.
 Bold: best of its data, backbone, schedule, stage and precision, and better than every other beyond noise (paired by
 seed and by picture, p &lt; 0.05 each; of one seed, or without predictions.npz beside, nothing is bold).
 A click on a column's head sorts.</p>
-{html}
+{tables_of}
 {f"<h2>Not finished</h2><ul>{open_jobs}</ul>" if unfinished else ""}
 {f"<h2>Figures</h2>{pictures}" if figures else ""}
 <script>{SCRIPT}</script>
 </body></html>
 """
-
-
-def _table(head: Sequence[str], lines: Sequence[str]) -> str:
-    columns = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
-    body = "".join(f"<tr>{line}</tr>" for line in lines)
-    return f'<div class="scroll"><table><thead><tr>{columns}</tr></thead><tbody>{body}</tbody></table></div>'

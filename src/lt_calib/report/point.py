@@ -13,6 +13,8 @@ from lt_calib.figure.of_run import draw_figures
 from lt_calib.job.grid import read_grid
 from lt_calib.job.results import read_results
 from lt_calib.job.screen import print_table
+from lt_calib.report.group import plain
+from lt_calib.report.read import reading
 
 
 def draw_point(folder: Path, point: int) -> list[Path]:
@@ -25,25 +27,30 @@ def draw_point(folder: Path, point: int) -> list[Path]:
     Raises:
         InputError: there is no grid or no such point, or it diverged.
     """
-    grid = read_grid(folder)
-    if not 0 <= point < len(grid["points"]):
-        raise InputError(f"--point {point} must be 0 to {len(grid['points']) - 1}, see {folder / 'grid.json'}")
-    found = grid["points"][point]
-    if "diverged" in found:
-        raise InputError(f"--point {point} diverged in epoch {found['diverged']}: {found['settings']} has no result")
-    results = read_results(folder)
-    results["stage2"] |= {k: v for k, v in found.items() if k not in ("point", "settings")}
-    results["stage2"]["point"] = found["settings"]
-    results["calibrated"] = None  # fitted to the run's own result
-    with np.load(folder / "grid.npz", allow_pickle=False) as arrays:
+    with reading(folder / "grid.json"):
+        points = read_grid(folder)["points"]
+        if not 0 <= point < len(points):
+            raise InputError(f"--point {point} must be 0 to {len(points) - 1}, see {folder / 'grid.json'}")
+        found = points[point]
+        if "diverged" in found:
+            raise InputError(
+                f"--point {point} diverged in epoch {found['diverged']}: {found['settings']} has no result"
+            )
+    with reading(folder / "results.json"):
+        results = read_results(folder)
+        results["stage2"] |= {k: v for k, v in found.items() if k not in ("point", "settings")}
+        results["stage2"]["point"] = found["settings"]
+        results["calibrated"] = None  # fitted to the run's own result
+    with reading(folder / "grid.npz"), np.load(folder / "grid.npz", allow_pickle=False) as arrays:
         targets = torch.from_numpy(arrays["test_targets"])
         stage1 = torch.from_numpy(arrays["stage1_test_logits"]).float()
         stage2 = torch.from_numpy(arrays["point_logits"][point]).float()
-    with (folder / "history.csv").open(newline="") as stream:
+    with reading(folder / "history.csv"), (folder / "history.csv").open(newline="") as stream:
         history = [{k: float(v) if v else None for k, v in row.items()} for row in csv.DictReader(stream)]
-    settings: Any = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
-    loss = settings["stage2"]["loss"] | found["settings"]
+    with reading(folder / "config.yaml"):
+        settings: Any = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
+        loss = settings["stage2"]["loss"] | found["settings"]
     predictions = {"stage1": {"test": (stage1, targets)}, "stage2": {"test": (stage2, targets)}}
     print_table(results)
-    print(f"point {point}: {', '.join(f'{k}={v}' for k, v in found['settings'].items())}")
+    print(f"point {point}: {plain(', '.join(f'{k}={v}' for k, v in found['settings'].items()))}")
     return draw_figures(folder / f"figures_point_{point}", results, predictions, history, loss)

@@ -1,58 +1,110 @@
-"""Find finished runs, and those that are not."""
+"""Find finished runs, and those that are not; a damaged or foreign file costs itself, and nothing else."""
 
 import json
-import sys
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+from torch import Tensor
+
 from lt_calib.errors import InputError
 from lt_calib.job.record import RESULTS_SCHEMA
+from lt_calib.report.group import Run, check, plain
 
-Run = dict[str, Any]  # the content of results.json, and "folder" where it lies
+log = logging.getLogger("lt_calib.report")
 
 
-def read_runs(folders: Sequence[Path]) -> list[Run]:
-    """Read every file ``*.json`` with a run's results below the folders, once each.
+@cache  # what many tables would use is said once
+def not_counted(why: str) -> None:
+    """Say that a file is left out."""
+    log.warning("not counted: %s", plain(why))
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Name the file in whatever is raised of its content.
 
     Raises:
-        InputError: a folder that is not there.
+        InputError: it is not as needed.
     """
-    paths: dict[Path, None] = {}
-    for folder in folders:
-        if not folder.exists():
-            raise InputError(f"{folder} is not there; name folders with finished runs, outputs/ say")
-        paths |= dict.fromkeys(p.resolve() for p in sorted(folder.rglob("*.json")))
-    runs = []
+    try:
+        yield
+    except (InputError, FileNotFoundError):
+        raise
+    except Exception as error:  # there is no end to what a file may hold
+        raise InputError(f"{path} is damaged or none of lt_calib's ({type(error).__name__}: {error})") from error
+
+
+@contextmanager
+def left_out_if_damaged(path: Path) -> Iterator[None]:
+    """End the block where the file's content is not as needed, and say so."""
+    try:
+        with reading(path):
+            yield
+    except (InputError, FileNotFoundError) as error:
+        not_counted(str(error))
+
+
+def read_runs(paths: Sequence[Path]) -> list[Run]:
+    """Read every file ``*.json`` with a run's results below the folders, and the files that are named, once each.
+
+    Raises:
+        InputError: a folder or file that is not there.
+    """
+    found: dict[Path, bool] = {}  # whether it is named itself
     for path in paths:
-        try:
-            content = json.loads(path.read_text())
-        except ValueError as error:
-            print(f"not counted: {path} is no JSON: {error}", file=sys.stderr)
-            continue
-        if not isinstance(content, dict) or "stage1" not in content:
-            continue  # no run's results
-        if content.get("schema") != RESULTS_SCHEMA:
+        if not path.exists():
+            raise InputError(f"{path} is not there; name folders with finished runs, outputs/ say")
+        below = [p for p in sorted(path.rglob("*.json")) if p.is_file()]
+        found |= {p.resolve(): p == path for p in ([path] if path.is_file() else below)}
+    runs = []
+    for path, named in found.items():
+        with left_out_if_damaged(path):
+            content = json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda _: None)  # NaN: missing
+            if not isinstance(content, dict) or "stage1" not in content:
+                if named:
+                    raise InputError(f"{path} holds no run's results")
+                continue
             schema = content.get("schema")
-            cure = "python -m lt_calib.convert FOLDER writes it anew" if schema == 1 else "run its job again"
-            said = f"has schema {schema} and not {RESULTS_SCHEMA}: {cure}"
-            print(f"not counted: {path} {said}", file=sys.stderr)
-            continue
-        runs.append(content | {"folder": path.parent, "file": path.name})
+            if schema != RESULTS_SCHEMA:
+                cure = "python -m lt_calib.convert FOLDER writes it anew" if schema == 1 else "run its job again"
+                raise InputError(f"{path} has schema {schema} and not {RESULTS_SCHEMA}: {cure}")
+            check(content)
+            runs.append(content | {"folder": path.parent, "file": path.name})
     return runs
 
 
-def predictions_file(run: Run) -> Path | None:
-    """Return where a run's logits are; None where only its numbers were kept."""
-    path = run.get("folder", Path("nowhere")) / "predictions.npz"
-    return path if run.get("file") == "results.json" and path.exists() else None
+def logits_of(run: Run, stage: str, split: str) -> tuple[Tensor, Tensor] | None:
+    """Return a stage's logits (N, K) and the targets (N,); None where they were not kept, or are damaged."""
+    path = run["folder"] / "predictions.npz"
+    if run["file"] != "results.json" or not path.exists():
+        return None
+    with left_out_if_damaged(path), np.load(path, allow_pickle=False) as arrays:
+        if f"{stage}_{split}_logits" not in arrays:
+            return None
+        logits, targets = arrays[f"{stage}_{split}_logits"], arrays[f"{split}_targets"]
+        n, k = logits.shape
+        if targets.shape != (n,) or not np.isfinite(logits).all() or not 0 <= targets.min() <= targets.max() < k:
+            raise InputError(f"{path}: {stage}'s logits and the targets of the {split} part do not fit each other")
+        return torch.from_numpy(logits), torch.from_numpy(targets)
+    return None
 
 
 def grid_of(run: Run) -> dict[str, Any] | None:
     """Return the content of the grid.json of a run, or of its copy in a campaign; None where it has none."""
+    path = grid_file(run)
+    return json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda _: None) if path.exists() else None
+
+
+def grid_file(run: Run) -> Path:
+    """Return where the grid of a run is, if it has one."""
     name = "grid.json" if run["file"] == "results.json" else str(Path(run["file"]).with_suffix(".grid.json"))
-    path = run["folder"] / name
-    return json.loads(path.read_text()) if path.exists() else None
+    return run["folder"] / name
 
 
 def unfinished(folders: Sequence[Path]) -> list[Path]:

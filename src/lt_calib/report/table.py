@@ -1,70 +1,100 @@
-"""Tables of rows, as Markdown and CSV: mean and standard deviation over seeds."""
+"""Tables of texts, and what stands in their cells: mean and standard deviation over seeds."""
 
-import csv
-import io
 import math
-import statistics
 from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from lt_calib.report.group import METRICS, grouped, plain
 from lt_calib.report.published import Published
-from lt_calib.report.rows import METRICS, Group, Row, mean
+from lt_calib.report.rows import Row, deviation, mean
 
 
-def show(values: Sequence[float | None], percent: bool) -> str:
+@dataclass
+class Table:
+    """One table of texts."""
+
+    title: str
+    head: list[str]
+    lines: list[list[str]]
+    bold: Container[tuple[int, int]] = ()  # line and column of the cells that are
+
+    def __post_init__(self) -> None:
+        self.title, self.head = plain(self.title), [plain(text) for text in self.head]
+        self.lines = [[plain(text) for text in line] for line in self.lines]
+
+
+def by_columns(title: str, head: Sequence[str], cells: Sequence[tuple[Any, ...]]) -> Table:
+    """Lay out cells (*about, imbalance factor, text): what they are about a line, a factor a column, largest first.
+
+    Args:
+        title: Of the table.
+        head: Over what the cells are about.
+        cells: Several of one place stand in it together.
+    """
+    factors = sorted({factor for *_, factor, _ in cells}, reverse=True)
+    lines = [
+        [*about, *(" ; ".join(text for *_, at, text in mine if at == factor and text) for factor in factors)]
+        for about, mine in grouped(cells, lambda cell: cell[:-2]).items()
+    ]
+    return Table(title, [*head, *(f"IF {factor:g}" for factor in factors)], lines)
+
+
+def show(values: Sequence[float], percent: bool) -> str:
     """Format a mean, with its standard deviation (n - 1) where there are several values; ``-`` where one is missing."""
-    numbers = [v for v in values if v is not None and math.isfinite(v)]
-    if len(numbers) < len(values) or not numbers:
-        return "-"
     scale, digits = (100, 2) if percent else (1, 3)
-    shown = f"{scale * statistics.mean(numbers):.{digits}f}"
-    return shown if len(numbers) == 1 else f"{shown} ± {scale * statistics.stdev(numbers):.{digits}f}"
+    center, spread = mean(values), deviation(values)
+    shown = "-" if math.isnan(center) else f"{scale * center:.{digits}f}"
+    return shown if math.isnan(spread) else f"{shown} ± {scale * spread:.{digits}f}"
+
+
+def acc_ece(row: Row) -> str:
+    """Format accuracy / ECE (runs)."""
+    return f"{show(row.over_seeds('acc'), True)} / {show(row.over_seeds('ece'), True)} ({len(row.runs)})"
 
 
 def cell(row: Row, metric: str) -> str:
     """Format one metric of a row: percent, but for the NLL (nats); the ECE with its noise floor."""
-    text = show(row.values[metric], percent=metric != "nll")
-    floor = [row.values[f"ece_floor_{part}"] for part in ("mean", "q95")]
-    if metric == "ece" and all(v is not None for part in floor for v in part):
-        text += f" (floor {100 * mean(floor[0]):.1f}, {100 * mean(floor[1]):.1f})"
-    return text
+    floor = [100 * row.mean(f"ece_floor_{part}") for part in ("mean", "q95")]
+    more = f" (floor {floor[0]:.1f}, {floor[1]:.1f})" if metric == "ece" and not any(map(math.isnan, floor)) else ""
+    return show(row.over_seeds(metric), percent=metric != "nll") + more
 
 
-def differences(row: Row, metric: str) -> list[str]:
-    """Format ours minus each published number, in points, none where data, schedule, network or recipe are others."""
-    if not row.as_published:
-        return []
-    theirs = [None if None in row.values[metric] else getattr(known, metric) for known in row.published]
-    return ["-" if one is None else f"{100 * mean(row.values[metric]) - one:+.2f}" for one in theirs]
+def differences(row: Row) -> list[tuple[str, str]]:
+    """Format ours minus each published accuracy and ECE, in points.
+
+    None where data, schedule, network or recipe are others.
+    """
+
+    def apart(theirs: float | None, metric: str) -> str:
+        ours = 100 * row.mean(metric)
+        return "-" if theirs is None or math.isnan(ours) else f"{ours - theirs:+.2f}"
+
+    return [(apart(one.acc, "acc"), apart(one.ece, "ece")) for one in row.published if row.as_published]
 
 
-def shown_published(known: Published) -> str:
-    """Format the published accuracy (ECE) and its source."""
+def published_pair(known: Published) -> tuple[str, str]:
+    """Format a published accuracy and ECE."""
     acc, ece = (f"{v:.2f}" if v is not None else "-" for v in (known.acc, known.ece))
-    return f"{acc} ({ece}), {known.source}"
-
-
-def data_of(group: Group) -> str:
-    """Name the data, with what is held out."""
-    return f"{group.dataset}, {group.val_per_class} a class held out" if group.val_per_class else group.dataset
+    return acc, ece
 
 
 COLUMNS: dict[str, Callable[[Row], str]] = {
-    "data": lambda r: data_of(r.group),
+    "data": lambda r: r.group.data,
     "IF": lambda r: f"{r.group.imbalance_factor:g}",
     "method": lambda r: ", ".join(filter(None, [r.group.method, r.group.variant])),
     "epochs": lambda r: r.group.epochs,
     "network": lambda r: r.group.network,
     "stage": lambda r: r.stage,
     **{label: (lambda r, m=metric: cell(r, m)) for metric, label in METRICS.items()},
-    "published acc (ECE)": lambda r: "; ".join(map(shown_published, r.published)) or "-",
-    "difference": lambda r: (
-        "; ".join(f"{a} ({b})" for a, b in zip(differences(r, "acc"), differences(r, "ece"), strict=True)) or "-"
+    "published acc (ECE)": lambda r: (
+        "; ".join("{} ({}), {}".format(*published_pair(known), known.source) for known in r.published) or "-"
     ),
-    "seeds": lambda r: r.seeds,
+    "difference": lambda r: "; ".join(f"{a} ({b})" for a, b in differences(r)) or "-",
+    "seeds": lambda r: ", ".join(str(run["seed"]) for run in r.runs),
     "hardware, precision": lambda r: f"{r.hardware}, {r.group.precision}",
 }
-METRIC_OF = {label: metric for metric, label in METRICS.items()}
+IN_GROUPS = ("data", "IF", "method", "epochs", "network", "stage", *METRICS.values())
 
 
 def columns_of(rows: Sequence[Row]) -> list[str]:
@@ -73,43 +103,12 @@ def columns_of(rows: Sequence[Row]) -> list[str]:
     Without published numbers their two are left out, and so is the over-confidence of runs older than it.
     """
     out = [] if any(row.published for row in rows) else ["published acc (ECE)", "difference"]
-    if all(None in row.values["overconf"] for row in rows):
+    if all(math.isnan(row.mean("overconf")) for row in rows):
         out.append("over-confidence")
     return [name for name in COLUMNS if name not in out]
 
 
-def markdown(rows: Sequence[Row], without: Container[str] = ()) -> str:
-    """Make a Markdown table; percent, but for the NLL (nats); ``without`` some of its columns."""
-    columns = [name for name in columns_of(rows) if name not in without]
-    lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
-    for row in rows:
-        cells = []
-        for name in columns:
-            text = COLUMNS[name](row)
-            text = f"`{text}`" if name == "method" else text
-            cells.append(f"**{text}**" if METRIC_OF.get(name) in row.bold else text)
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def comma_separated(rows: Sequence[Row]) -> str:
-    """Make CSV with one number a cell: mean and standard deviation of every metric, fractions; n = seeds."""
-    text = io.StringIO()
-    metrics = list(rows[0].values) if rows else []
-    writer = csv.writer(text, lineterminator="\n")
-    about = ("dataset", "imbalance_factor", "val_per_class", "method", "epochs", "network", "precision", "variant")
-    head = [*about, "hardware", "stage", "n"]
-    theirs = ["published_source", "published_acc_percent", "published_ece_percent"]  # the first; the others: report.md
-    writer.writerow([*head, *(f"{m}{part}" for m in metrics for part in ("", "_sd")), *theirs])
-    for row in rows:
-        numbers: list[Any] = []
-        for metric in metrics:
-            values = [v for v in row.values[metric] if v is not None]
-            whole = len(values) == len(row.values[metric]) > 0
-            numbers.append(statistics.mean(values) if whole else "")
-            numbers.append(statistics.stdev(values) if whole and len(values) > 1 else "")
-        known = row.published[0][:3] if row.published else ("", "", "")
-        writer.writerow(
-            [*(getattr(row.group, name) for name in about), row.hardware, row.stage, len(row.runs), *numbers, *known]
-        )
-    return text.getvalue()
+def overview(rows: Sequence[Row], columns: Sequence[str] = IN_GROUPS) -> Table:
+    """Make a table of these columns, a row a line."""
+    bold = {(i, columns.index(METRICS[m])) for i, row in enumerate(rows) for m in row.bold if METRICS[m] in columns}
+    return Table("every metric", list(columns), [[COLUMNS[name](row) for name in columns] for row in rows], bold)

@@ -1,18 +1,17 @@
 """Which published results our runs reproduce, and whether ``best`` is above all of them."""
 
 import math
-import statistics
 from collections.abc import Sequence
 
 from scipy.stats import t
 
-from lt_calib.report.by_factor import Table
-from lt_calib.report.paired import noise_key, pooled
+from lt_calib.report.paired import last_stages, noise_key, pooled
 from lt_calib.report.published import PUBLISHED_AS, published_rows
-from lt_calib.report.rows import Row, mean
-from lt_calib.report.table import data_of, show
+from lt_calib.report.rows import Row, deviation
+from lt_calib.report.table import Table, show
 
 COMPARED = {"acc": "accuracy", "ece": "ECE", "acc_head": "head", "acc_medium": "medium", "acc_tail": "tail"}
+UNKNOWN = (math.nan, 1)  # standard deviation and degrees of freedom where no setting has two seeds
 
 
 def reproduced(rows: Sequence[Row]) -> list[Table]:
@@ -26,21 +25,19 @@ def reproduced(rows: Sequence[Row]) -> list[Table]:
     """
     noise = pooled(rows)
     lines = []
-    for row in (r for r in rows if r.as_published):
-        for known in row.published:
-            for metric, label in COMPARED.items():
-                theirs, values = getattr(known, metric), row.values[metric]
-                if theirs is None or None in values:
-                    continue
-                n, apart = len(values), mean(values) - theirs / 100
-                s = statistics.stdev(v for v in values if v is not None) if n > 1 else math.nan
-                bound = apart_by_chance(*noise.get(noise_key(row), {}).get(metric, (math.nan, 1)), n)
-                lines.append([
-                    row.group.dataset, f"{row.group.imbalance_factor:g}", row.group.method, row.recipe or "-",
-                    row.stage, label,
-                    f"{theirs:.2f}", known.source, f"{show(values, True)} ({n})", row.hardware, f"{100 * apart:+.2f}",
-                    _within(apart, 2 * s), _within(apart, bound), _note(row, known.source, known.note),
-                ])  # fmt: skip
+    for row, known in ((r, known) for r in rows if r.as_published for known in r.published):
+        for metric, label in COMPARED.items():
+            theirs, values = getattr(known, metric), row.over_seeds(metric)
+            if theirs is None or math.isnan(row.mean(metric)):
+                continue
+            n, apart = len(values), row.mean(metric) - theirs / 100
+            bound = apart_by_chance(*noise.get(noise_key(row), {}).get(metric, UNKNOWN), n)
+            lines.append([
+                row.group.dataset, f"{row.group.imbalance_factor:g}", row.group.method, row.recipe or "-",
+                row.stage, label, f"{theirs:.2f}", known.source, f"{show(values, True)} ({n})", row.hardware,
+                f"{100 * apart:+.2f}", _within(apart, 2 * deviation(values)), _within(apart, bound),
+                _note(row, known.source, known.note),
+            ])  # fmt: skip
     head = ["data", "IF", "method", "recipe", "stage", "metric", "published", "source", "ours (runs)", "hardware"]
     title = "published numbers beside ours, percent; within two standard deviations, and within what seeds explain"
     return [Table(title, [*head, "difference", "2 sd", "95 %", "note"], lines)] if lines else []
@@ -71,30 +68,23 @@ def best_against_all(rows: Sequence[Row], method: str = "best") -> list[Table]:
     higher by more than seeds explain (:func:`apart_by_chance`) is said beside it.
     """
     lines, noise = [], pooled(rows)
-    mine = [r for r in rows if r.group.method == method and r.full and not r.group.variant]
-    for row in (r for r in mine if r.stage[0] == max(o.stage[0] for o in mine if o.group == r.group)):
-        acc, ece, quantile = (row.values[m] for m in ("acc", "ece", "ece_floor_q95"))
-        if None in acc + ece:
+    for row in last_stages([row for row in rows if row.group.method == method and row.full and not row.group.variant]):
+        acc, ece, floor = (100 * row.mean(metric) for metric in ("acc", "ece", "ece_floor_q95"))
+        if math.isnan(acc + ece):
             continue
-        floor = 0.0 if None in quantile else mean(quantile)
-        chance = apart_by_chance(*noise.get(noise_key(row), {}).get("acc", (math.nan, 1)), len(acc))
-        for (name, dataset, factor, stage), known in published_rows().items():
-            if (dataset, factor) != (row.group.dataset, row.group.imbalance_factor):
+        chance = apart_by_chance(*noise.get(noise_key(row), {}).get("acc", UNKNOWN), len(row.runs))
+        here = {key: known for key, known in published_rows().items() if key[1:3] == row.group[:2]}
+        for (name, _, factor, stage), one in ((key, one) for key, known in here.items() for one in known):
+            if one.acc is None:
                 continue
-            for one in (k for k in known if k.acc is not None):
-                assert one.acc is not None
-                limit = max(one.ece or 0.0, 100 * floor)
-                calibrated = one.ece is None or 100 * mean(ece) <= limit
-                lines.append([
-                    data_of(row.group), f"{factor:g}", row.stage, f"{name}, stage {stage[-1]}", one.source,
-                    f"{one.acc:.2f}", f"{show(acc, True)} ({len(acc)})",
-                    "-" if one.ece is None else f"{limit:.2f}", show(ece, True),
-                    "above" if 100 * mean(acc) > one.acc and calibrated else "not above",
-                    {"within": "no", "outside": "yes"}.get(_within(mean(acc) - one.acc / 100, chance), "open"),
-                ])  # fmt: skip
+            limit = max(one.ece or 0.0, 0.0 if math.isnan(floor) else floor)
+            above = acc > one.acc and (one.ece is None or ece <= limit)
+            lines.append([
+                row.group.data, f"{factor:g}", row.stage, f"{name}, stage {stage[-1]}", one.source, f"{one.acc:.2f}",
+                f"{show(row.over_seeds('acc'), True)} ({len(row.runs)})", "-" if one.ece is None else f"{limit:.2f}",
+                show(row.over_seeds("ece"), True), "above" if above else "not above",
+                {"within": "no", "outside": "yes"}.get(_within((acc - one.acc) / 100, chance), "open"),
+            ])  # fmt: skip
     head = ["data", "IF", "best's stage", "published", "source", "accuracy", "ours (runs)", "ECE allowed", "ours"]
-    return (
-        [Table(f"{method} against every published result, percent", [*head, "verdict", "apart beyond seeds"], lines)]
-        if lines
-        else []
-    )
+    title = f"{method} against every published result, percent"
+    return [Table(title, [*head, "verdict", "apart beyond seeds"], lines)] if lines else []
