@@ -1,4 +1,6 @@
 import os
+import sys
+from importlib import import_module
 
 import pytest
 import torch
@@ -6,6 +8,7 @@ from torch import nn
 
 from lt_calib.errors import InputError
 from lt_calib.files.checkpoint import load_stage, save_stage, write_atomically
+from lt_calib.files.folder import check_writable
 
 DATA = {"name": "d", "val_per_class": 0}
 
@@ -34,6 +37,52 @@ def test_a_write_that_breaks_leaves_the_old_file(tmp_path):
         write_atomically(path, broken)
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_where_nothing_can_be_removed_either_the_first_error_is_said(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"file/new could not be written: .*Not a directory"):
+        write_atomically(tmp_path / "file" / "new", lambda stream: stream.write(b""))
+
+
+def test_what_is_to_be_written_is_tried(tmp_path):
+    check_writable(tmp_path / "new" / "deep", "a.csv")
+    assert list((tmp_path / "new" / "deep").iterdir()) == []
+    (tmp_path / "file").write_text("old")
+    check_writable(tmp_path, "file")  # may be there
+    assert (tmp_path / "file").read_text() == "old"
+    with pytest.raises(InputError, match=r"file cannot be written to \(File exists\): take one that can"):
+        check_writable(tmp_path / "file")
+    with pytest.raises(InputError, match=r"file/deep cannot be written to \(Not a directory\)"):
+        check_writable(tmp_path / "file" / "deep", "a.csv")
+    with pytest.raises(InputError, match=r"cannot be written to \(new is a folder\)"):
+        check_writable(tmp_path, "file", "new")
+    with pytest.raises(InputError, match="File name too long"):
+        check_writable(tmp_path, "n" * 250)
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        ("predict", ["RUN", "IMAGES", "--out", "FILE/a.csv"]),
+        ("predict", ["RUN", "IMAGES", "--out", "IMAGES"]),
+        ("predict", ["RUN", "--export", "FILE/a.pt2"]),
+        ("report.__main__", ["RUN", "--out", "FILE/report"]),
+        ("campaign.__main__", ["short", "--results", "FILE"]),
+    ],
+)
+def test_every_command_tries_it_before_its_work(tmp_path, monkeypatch, command, arguments):
+    """RUN holds no run, which would be said by what comes after."""
+    places = {"RUN": tmp_path / "run", "IMAGES": tmp_path / "images", "FILE": tmp_path / "file"}
+    places["RUN"].mkdir()
+    places["IMAGES"].mkdir()
+    places["FILE"].write_text("")
+    for name, place in places.items():
+        arguments = [a.replace(name, str(place)) for a in arguments]
+    module = import_module(f"lt_calib.{command}")
+    monkeypatch.setattr(sys, "argv", [command, *arguments])
+    with pytest.raises(SystemExit, match=r"cannot be written to \((Not a directory|File exists|images is a folder)\)"):
+        module.main()
 
 
 def test_bad_checkpoints(tmp_path):

@@ -20,6 +20,7 @@ from lt_calib.closed_pipe import outlive_reader
 from lt_calib.dataset.image import find_files, read_image
 from lt_calib.errors import InputError
 from lt_calib.files.checkpoint import write_atomically
+from lt_calib.files.folder import check_writable
 from lt_calib.predictor import BATCH, Predictor, export, load_run
 
 
@@ -77,6 +78,8 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
+        for path in [args.export] * bool(args.export) + [args.out] * bool(args.images):
+            check_writable(path.parent, path.name)
         predictor = load_run(args.run, args.trust)
         if args.export:
             export(predictor, args.export)

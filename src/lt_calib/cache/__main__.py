@@ -38,8 +38,11 @@ def main() -> None:
         unknown = sorted(set(wanted) - set(there))
         if unknown or not (wanted or args.all):
             sys.exit(f"no such entry: {', '.join(unknown)}" if unknown else "say which KEY, or --all")
-        for key in wanted:
-            remove(folder, key)
+        try:
+            for key in wanted:
+                remove(folder, key)
+        except OSError as error:
+            sys.exit(f"{folder} cannot be written to ({error.strerror}): an entry of it is not removed")
         print(f"{len(wanted)} entries removed from {folder}")
 
 

@@ -21,6 +21,7 @@ from lt_calib.campaign.jobs import Job, jobs_of, left
 from lt_calib.campaign.work import GRACE, run_all, run_job
 from lt_calib.closed_pipe import outlive_reader
 from lt_calib.errors import InputError
+from lt_calib.files.folder import check_writable
 from lt_calib.settings.table import matters_for
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
@@ -100,6 +101,8 @@ def main() -> None:
         refuse_other_extra(args.extra)
         jobs = only(jobs_of(args.name), args.only)
         todo = left(jobs, results)
+        if not args.status:
+            check_writable(results)
     except InputError as error:
         sys.exit(str(error))
     if args.status:

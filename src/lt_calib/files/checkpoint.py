@@ -4,6 +4,7 @@ import hashlib
 import os
 import pickle
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -34,7 +35,8 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
             "and with resume=auto, the default, the same command goes on after the last finished epoch"
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # where nothing can be written nothing can be removed, and the error above says so
+            temporary.unlink(missing_ok=True)
 
 
 def sha256_of(path: Path) -> str:

@@ -1,5 +1,6 @@
 """The folders of runs: a fresh one, one that can be written, and the log in it."""
 
+import errno
 import logging
 import os
 import sys
@@ -9,6 +10,8 @@ from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
+
+from lt_calib.errors import InputError
 
 
 def fresh(folder: Path) -> Path:
@@ -43,21 +46,37 @@ class FolderCheck(Callback):
         refuse_unwritable(Path(config.hydra.sweep.dir))
 
 
+def check_writable(folder: Path, *names: str, cure: str = "take one that can") -> None:
+    """Try whether files can be written, before the work that they are to keep; their folder is made.
+
+    Args:
+        folder: Where they go.
+        names: Of files; none tries the folder alone.
+        cure: For the message.
+
+    Raises:
+        InputError: the file system is read-only, say, or a folder is where a file should be.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in names or ("",):
+            if name and (folder / name).is_dir():
+                raise IsADirectoryError(errno.EISDIR, f"{name} is a folder")
+            probe = folder / f"{name}.{os.getpid()}.part"  # as what is written atomically is called
+            probe.write_bytes(b".")
+            probe.unlink()
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written to ({error.strerror}): {cure}") from error
+
+
 def refuse_unwritable(folder: Path) -> None:
     """End the command with a line where nothing can be written.
 
     Raises:
         SystemExit: says why, and what to set.
     """
-    probe = folder / f".{os.getpid()}.probe"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b".")
-        probe.unlink(missing_ok=True)
-    except OSError as error:
-        print(
-            f"{folder} cannot be written to ({error.strerror}): set hydra.run.dir=FOLDER (of a multirun "
-            "hydra.sweep.dir=FOLDER) to one that can",
-            file=sys.stderr,
-        )
+        check_writable(folder, cure="set hydra.run.dir=FOLDER (of a multirun hydra.sweep.dir=FOLDER) to one that can")
+    except InputError as error:
+        print(error, file=sys.stderr)
         raise SystemExit(1) from None  # Hydra warns of any other exception, and goes on

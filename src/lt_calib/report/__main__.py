@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lt_calib.closed_pipe import outlive_reader
 from lt_calib.errors import InputError
+from lt_calib.files.folder import check_writable
 from lt_calib.report.by_factor import by_factor
 from lt_calib.report.formats import comma_separated, csv_of, latex_of, markdown, markdown_of
 from lt_calib.report.group import Run, plain
@@ -81,6 +82,8 @@ def main() -> None:
                 sys.exit("--point draws one run: name its folder alone")
             print("\n".join(map(plain, draw_point(args.folders[0], args.point))))
             return
+        if args.out:
+            check_writable(args.out)
         runs = read_runs(args.folders)
     except (InputError, FileNotFoundError) as error:
         sys.exit(str(error))
