@@ -1,12 +1,17 @@
+import errno
 import json
 import shutil
+import sys
+from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
 
-from lt_calib.calibrate import calibrate_folder, cross_fitted, load_calibrator
+from lt_calib.calibrate import calibrate_folder, cross_fitted, load_calibrator, main
 from lt_calib.errors import InputError
 from lt_calib.job.results import read_predictions, write_predictions
+from lt_calib.measure.cross_fit import made_worse
 from lt_calib.measure.per_class import per_class
 from lt_calib.metric.ece import expected_calibration_error
 from lt_calib.posthoc.vector import Vector
@@ -70,13 +75,14 @@ def test_what_was_fitted_to_a_picture_does_not_judge_it():
     draws = torch.Generator().manual_seed(0)
     targets = torch.arange(60) % 10  # six of each class, in turn
     logits = 2 * torch.randn(60, 10, generator=draws)
-    out = cross_fitted(Vector, logits, targets)
+    bare = partial(Vector, strength=0)
+    out = cross_fitted(bare, logits, targets)
     assert out is not None
     for fold in range(5):
         held = torch.arange(60) // 10 % 5 == fold
-        alone = Vector(10).fit(logits[~held], targets[~held])(logits[held])
+        alone = bare(10).fit(logits[~held], targets[~held])(logits[held])
         torch.testing.assert_close(out[held].exp(), alone.double())
-    own = Vector(10).fit(logits, targets)(logits).log()
+    own = bare(10).fit(logits, targets)(logits).log()
     nll = torch.nn.functional.nll_loss
     assert float(nll(out, targets)) > float(nll(own, targets)) + 0.1
     assert cross_fitted(Vector, logits[:10], targets[:10]) is None
@@ -186,3 +192,78 @@ def test_intervals_and_classes_are_of_the_calibrated_probabilities(folder):
         assert calibrator.settings()["temperature"] != pytest.approx(1, abs=0.01)  # or nothing would be told apart
         expected = per_class(calibrator.probs(logits.double()).float(), targets)
         assert found["test_per_class"]["confidence"] == pytest.approx(expected["confidence"], abs=1e-5)
+
+
+def test_the_folder_is_the_first_argument_whatever_it_contains(folder, monkeypatch):
+    odd = folder.with_name("+if=1")
+    folder.rename(odd)
+    monkeypatch.chdir(odd.parent)
+    monkeypatch.setattr(sys, "argv", ["calibrate", odd.name, "posthoc=temperature"])
+    main()
+    assert json.loads((odd / "results.json").read_text())["calibrated"]["stage1"]["method"] == "temperature"
+
+
+def test_what_the_held_out_images_do_not_say_is_in_the_results_and_on_the_screen(folder, monkeypatch, capsys):
+    """All held-out images right: of the NLL alone, T would be 0."""
+    predictions = read_predictions(folder / "predictions.npz")
+    logits, targets = predictions["stage1"]["val"]
+    right = logits.clone()
+    right[torch.arange(len(targets)), targets] = logits.amax(dim=1) + 3
+    test, labels = predictions["stage1"]["test"]
+    before = float(torch.nn.functional.cross_entropy(test, labels))
+    predictions["stage1"]["val"] = right, targets
+    write_predictions(folder / "predictions.npz", predictions, [1] * 10)
+    monkeypatch.setattr(sys, "argv", ["calibrate", str(folder), "posthoc=temperature"])
+    main()
+    found = json.loads((folder / "results.json").read_text())["calibrated"]
+    assert "all 100 held-out images are right" in found["stage1"]["doubts"][0]
+    assert not any("are right, which" in doubt for doubt in found["stage2"]["doubts"])
+    assert found["stage1"]["parameters"]["temperature"] > 0.3
+    assert found["stage1"]["test"]["nll"] < 2 * before
+    said = capsys.readouterr().out
+    assert "1 temperature*" in said
+    assert "* 1 temperature: with it all 100 held-out images are right" in " ".join(said.split())
+
+
+def test_a_calibrator_that_makes_held_out_images_worse_is_said():
+    """NLL log 2 each before; after it log 10 in nine of ten images, and log 2 in one."""
+    labels = torch.zeros(10, dtype=torch.long)
+    after = torch.tensor([[0.1, 0.9]] * 9 + [[0.5, 0.5]]).double().log()
+    assert "2.142, and without it that is 0.693" in str(made_worse(torch.zeros(10, 2), after, labels))
+    assert made_worse(torch.zeros(10, 2), torch.tensor([[0.5, 0.5]] * 10).double().log(), labels) is None
+    assert made_worse(torch.zeros(10, 2), after.flip(1), labels) is None  # better
+    one_worse = torch.tensor([[0.4, 0.6]] + [[0.5, 0.5]] * 9).double().log()
+    assert made_worse(torch.zeros(10, 2), one_worse, labels) is None  # noise may be all of it
+
+
+def read_only(monkeypatch, below: Path) -> None:
+    """Let the system say of every write below a folder what it says on a read-only file system, of removals too."""
+
+    def refusing(method):
+        def call(self, *args, **kwargs):
+            reads = method.__name__ == "open" and kwargs.get("mode", args[0] if args else "r") in ("r", "rb")
+            if self.is_relative_to(below) and not reads:
+                raise OSError(errno.EROFS, "Read-only file system", str(self))
+            return method(self, *args, **kwargs)
+
+        return call
+
+    for name in ("open", "write_bytes", "write_text", "unlink"):
+        monkeypatch.setattr(Path, name, refusing(getattr(Path, name)))
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_the_work(folder, monkeypatch):
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    with monkeypatch.context() as patched:
+        patched.setattr("lt_calib.calibrate.calibrate", None)  # no work is begun
+        read_only(patched, folder)
+        patched.setattr(sys, "argv", ["calibrate", str(folder), "posthoc=temperature"])
+        with pytest.raises(SystemExit, match=rf"{folder} cannot be written to \(Read-only file system\): copy the run"):
+            main()
+        patched.setattr(sys, "argv", ["calibrate", str(folder), "posthoc=none"])
+        with pytest.raises(SystemExit, match="Read-only"):
+            main()
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+    (folder / "calibrators.ckpt").mkdir()
+    with pytest.raises(InputError, match=r"calibrators.ckpt is a folder"):
+        calibrate_folder(folder, ["posthoc=temperature"])

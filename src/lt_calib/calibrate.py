@@ -3,22 +3,25 @@
 ``python -m lt_calib.calibrate RUN_FOLDER posthoc=temperature``
 """
 
+import logging
 import sys
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from hydra.errors import CompactHydraException, HydraException
 from omegaconf import OmegaConf
-from torch import Tensor
 
 from lt_calib.closed_pipe import outlive_reader
 from lt_calib.errors import InputError
 from lt_calib.files.checkpoint import read_checkpoint, write_atomically
+from lt_calib.files.folder import check_writable
 from lt_calib.job.build_posthoc import posthoc_of, refuse_without_validation
 from lt_calib.job.parts import Metrics, Posthoc, Splits
 from lt_calib.job.results import read_predictions, read_results, with_intervals, write_json
+from lt_calib.measure.cross_fit import cross_fitted, log_probs, made_worse
 from lt_calib.measure.evaluate import evaluate
 from lt_calib.posthoc.base import Calibrator
 from lt_calib.settings.check import check_keys, make, refuse_untrusted
@@ -26,7 +29,7 @@ from lt_calib.settings.schema import composed
 
 USAGE = "usage: python -m lt_calib.calibrate RUN posthoc=temperature|vector|class_temperature|isotonic|none [--trust]"
 CALIBRATORS = "calibrators.ckpt"
-FOLDS = 5
+log = logging.getLogger("lt_calib.calibrate")  # under python -m, __name__ is "__main__"
 
 
 def calibrate(
@@ -44,8 +47,8 @@ def calibrate(
         metrics: Name -> function.
 
     Returns:
-        Stage -> ``{"method", "parameters", "test", "val", ...}``, and stage -> calibrator; ``"val"`` is missing where
-        a class has a single validation picture.
+        Stage -> ``{"method", "parameters", "doubts", "test", "val", ...}``, and stage -> calibrator; ``"doubts"`` are
+        sentences, and ``"val"`` is missing where a class has a single validation image.
 
     Raises:
         InputError: no validation part is there to fit to.
@@ -53,60 +56,28 @@ def calibrate(
     found, calibrators = {}, {}
     for stage, splits in predictions.items():
         refuse_without_validation("val" in splits)
-        calibrator = posthoc.make(splits["val"][0].shape[1]).fit(*splits["val"])
+        held_out, labels = splits["val"]
+        with warnings.catch_warnings():  # they are logged below, with the stage
+            warnings.simplefilter("ignore")
+            calibrator = posthoc.make(held_out.shape[1]).fit(held_out, labels)
         logits, targets = splits["test"]
-        log_probs = _log_probs(calibrator, logits)
+        after = log_probs(calibrator, logits)
         found[stage] = {
             "method": posthoc.method,
             "parameters": calibrator.settings(),
-            "test": evaluate(log_probs, targets, groups, metrics),
-            **with_intervals(log_probs, targets),
+            "doubts": calibrator.doubts,
+            "test": evaluate(after, targets, groups, metrics),
+            **with_intervals(after, targets),
         }
-        crossed = cross_fitted(posthoc.make, *splits["val"])
+        crossed = cross_fitted(posthoc.make, held_out, labels)
         if crossed is not None:
-            found[stage]["val"] = evaluate(crossed, splits["val"][1], groups, metrics)
+            found[stage]["val"] = evaluate(crossed, labels, groups, metrics)
+            worse = made_worse(held_out, crossed, labels)
+            found[stage]["doubts"] = calibrator.doubts + [worse] * bool(worse)
+        for doubt in found[stage]["doubts"]:
+            log.warning("Stage %s after %s: %s.", stage[-1], posthoc.method, doubt)
         calibrators[stage] = calibrator
     return found, calibrators
-
-
-def cross_fitted(make: Callable[[int], Calibrator], logits: Tensor, targets: Tensor) -> Tensor | None:
-    """Calibrate each fold by what was fitted to the others; fold i has every class's pictures i, i + F, i + 2 F, ...
-
-    Args:
-        make: Builds a calibrator for K classes.
-        logits: (N, K) float32.
-        targets: (N,) int64.
-
-    Returns:
-        Logarithms of the probabilities, (N, K) float64; None where a class has less than two pictures.
-    """
-    counts = torch.bincount(targets, minlength=logits.shape[1])
-    folds = min(FOLDS, int(counts.min()))
-    if folds < 2:
-        return None
-    place = torch.zeros_like(targets)
-    for c in range(len(counts)):
-        place[targets == c] = torch.arange(int(counts[c])) % folds
-    out = torch.zeros(logits.shape, dtype=torch.float64)
-    for fold in range(folds):
-        held = place == fold
-        calibrator = make(logits.shape[1]).fit(logits[~held], targets[~held])
-        out[held] = _log_probs(calibrator, logits[held])
-    return out
-
-
-def _log_probs(calibrator: Calibrator, logits: Tensor) -> Tensor:
-    return calibrator(logits).double().clamp(min=torch.finfo(torch.float64).tiny).log()
-
-
-def save_calibrators(path: Path, posthoc: Posthoc, calibrators: Mapping[str, Calibrator]) -> None:
-    """Write the calibrators of both stages: their settings and state dicts."""
-    content = {
-        "schema": 1,
-        "posthoc": posthoc.settings,
-        **{stage: calibrator.state_dict() for stage, calibrator in calibrators.items()},
-    }
-    write_atomically(path, lambda stream: torch.save(content, stream))
 
 
 def load_calibrator(
@@ -148,7 +119,7 @@ def calibrate_folder(folder: Path, overrides: list[str], trust: bool = False) ->
         trust: Whether metrics from outside the package, which the run's settings name, may be built.
 
     Raises:
-        InputError: the folder holds no finished run, or none with a validation part.
+        InputError: the folder holds no finished run, or none with a validation part, or cannot be written to.
     """
     other = [o for o in overrides if not o.lstrip("+").startswith(("posthoc", "hydra.searchpath"))]
     if other or not overrides:
@@ -164,6 +135,9 @@ def calibrate_folder(folder: Path, overrides: list[str], trust: bool = False) ->
     refuse_untrusted(old.metric, str(files[2]), trust)
     predictions = read_predictions(files[1])
     metrics = {name: make(old, f"metric.{name}") for name in old.metric}
+    check_writable(folder, "results.json", CALIBRATORS, cure="copy the run to one that can")
+    if old.figures:
+        check_writable(folder / "figures")
     posthoc = posthoc_of(cfg) if "_target_" in cfg.posthoc else None
     results, _ = add_calibrated(folder, results, posthoc, predictions, metrics, old.figures)
     write_json(folder / "results.json", results)
@@ -189,7 +163,9 @@ def add_calibrated(
     path, calibrated = folder / CALIBRATORS, {}
     if posthoc is not None:
         results["calibrated"], calibrators = calibrate(posthoc, predictions, results["dataset"]["groups"], metrics)
-        save_calibrators(path, posthoc, calibrators)
+        states = {stage: calibrator.state_dict() for stage, calibrator in calibrators.items()}
+        content = {"schema": 1, "posthoc": posthoc.settings, **states}
+        write_atomically(path, lambda stream: torch.save(content, stream))
         if figures:
             calibrated = {stage: (calibrators[stage](z), t) for stage, (z, t) in test_sets(predictions).items()}
     else:

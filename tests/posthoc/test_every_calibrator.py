@@ -1,5 +1,7 @@
 """The contract of every calibrator that conf/ lists."""
 
+import warnings
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -69,3 +71,38 @@ def test_predictions_of_inference_mode(name):
         logits = 3 * torch.randn(40, 5)
         targets = torch.arange(40) % 5
     assert bool(torch.isfinite(make(name).fit(logits, targets)(logits)).all())
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("kind", ["one", "right", "nearly", "wrong", "a class", "same", "two classes", "huge", "tiny"])
+def test_a_part_that_settles_nothing_is_said_and_leaves_it_sane(name, kind):
+    """Fitted to 20 images or fewer it makes the NLL of 2000 others no worse than 1.5 times what it was, + 0.1."""
+    k = 2 if kind == "two classes" else 5
+    draws = torch.Generator().manual_seed(1)
+    logits = 4 * torch.randn(2000, k, generator=draws)
+    targets = torch.multinomial(torch.softmax(logits, dim=1), 1, generator=draws)[:, 0]
+    right = logits.argmax(1) == targets
+    few = {
+        "one": torch.arange(1),
+        "right": right.nonzero()[:20, 0],
+        "nearly": torch.cat([right.nonzero()[:19, 0], (~right).nonzero()[:1, 0]]),
+        "wrong": (~right).nonzero()[:20, 0],
+        "a class": (targets == 0).nonzero()[:20, 0],
+    }.get(kind, torch.arange(20))
+    scale = {"huge": 1e30, "tiny": 1e-30, "same": 0.0}.get(kind, 1.0)
+    with pytest.warns(UserWarning, match=r"held-out image"):
+        calibrator = make(name, k).fit(scale * logits[few], targets[few])
+    assert calibrator.doubts
+    probs = calibrator(scale * logits)
+    assert bool(probs.isfinite().all())
+    torch.testing.assert_close(probs.sum(1), torch.ones(2000))
+    if scale == 1 and kind != "wrong":
+        before, after = F.cross_entropy(logits, targets), F.nll_loss(probs.clamp(min=1e-30).log(), targets)
+        assert float(after) < 1.5 * float(before) + 0.1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_ordinary_part_is_not_doubted(name):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert make(name).fit(*sample()).doubts == []

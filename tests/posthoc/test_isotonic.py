@@ -27,7 +27,7 @@ def test_scikit_learns_curves_row_by_row(confident):
         columns.append(curve.fit(probs[:, c], targets.numpy() == c).predict(probs[:, c]))
     wanted = np.stack(columns, axis=1)
     wanted /= wanted.sum(axis=1, keepdims=True)
-    got = Isotonic(3).fit(logits, targets)(logits).numpy()
+    got = Isotonic(3, strength=0).fit(logits, targets)(logits).numpy()
     np.testing.assert_allclose(got, wanted, rtol=1e-6, atol=1e-7)
 
 
@@ -50,5 +50,19 @@ def test_a_fresh_one_takes_the_knots_of_another():
 
 def test_no_probability_is_zero():
     logits = 10 * torch.eye(3)[torch.arange(30) % 3]
-    probs = Isotonic(3).fit(logits, torch.arange(30) % 3)(logits)
+    probs = Isotonic(3, strength=0).fit(logits, torch.arange(30) % 3)(logits)
     assert float(probs.min()) == pytest.approx((1 / 60) / (59 / 60 + 2 / 60), rel=1e-3)
+
+
+def test_the_probability_itself_weighs_as_images_do():
+    """N = 2, K = 2, strength 5: (2 curve + 10 p) / 12. p_0 = 0.8 of label 1 and 0.6 of label 0 make both curves 1/2."""
+    fitted = Isotonic(2).fit(torch.tensor([[4.0, 1.0], [3.0, 2.0]]).log(), torch.tensor([1, 0]))
+    for p in (0.8, 0.3, 0.999):
+        found = (1 + 10 * torch.tensor([p, 1 - p])) / 12  # sums to 1
+        torch.testing.assert_close(fitted(torch.tensor([[p, 1 - p]]).log())[0], found)
+
+
+def test_a_class_without_an_image_keeps_its_probability():
+    fitted = Isotonic(3).fit(torch.randn(20, 3), torch.zeros(20, dtype=torch.long))
+    logits = torch.randn(5, 3)
+    torch.testing.assert_close(fitted(logits), torch.softmax(logits, dim=1))

@@ -20,7 +20,7 @@ NOT_PERCENT = ("nll", "brier")
 
 
 def print_table(results: Mapping[str, Any]) -> None:
-    """Print both stages' test metrics: percent, but for NLL (nats); calibrated stages below."""
+    """Print both stages' test metrics: percent, but for NLL (nats); calibrated stages below, doubted ones marked."""
     data = results["dataset"]
     stages = {stage: results[stage] for stage in ("stage1", "stage2") if results[stage]}
     epochs = " + ".join(str(about["epochs"]) for about in stages.values())
@@ -37,8 +37,12 @@ def print_table(results: Mapping[str, Any]) -> None:
     for stage, about in stages.items():
         table.add_row(stage[-1], *(show(key, about["test"]) for key in COLUMNS))
     for stage, found in (results["calibrated"] or {}).items():
-        table.add_row(Text(f"{stage[-1]} {found['method']}"), *(show(key, found["test"]) for key in COLUMNS))
+        doubted = "*" if found.get("doubts") else ""
+        table.add_row(Text(f"{stage[-1]} {found['method']}{doubted}"), *(show(key, found["test"]) for key in COLUMNS))
     get_console().print(table)
+    for stage, found in (results["calibrated"] or {}).items():
+        for doubt in found.get("doubts", []):
+            get_console().print(f"* {stage[-1]} {found['method']}: {doubt}", markup=False, highlight=False)
 
 
 def show(key: str, test: Mapping[str, float | None]) -> str:

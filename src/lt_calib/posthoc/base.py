@@ -1,5 +1,7 @@
 """What all calibrators share: fitted or not, and the search for parameters by L-BFGS."""
 
+import math
+import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -8,6 +10,8 @@ from scipy import optimize
 from torch import Tensor, nn
 
 MAX_STEPS = 1000
+PRIOR_SCALE = 0.5
+FEWEST = 5  # wrong images, and right ones, that a parameter wants
 C = TypeVar("C", bound="Calibrator")
 
 
@@ -18,13 +22,25 @@ class Calibrator(nn.Module):
 
     Args:
         num_classes: K.
+        strength: >= 0; of what holds the parameters where few images are.
+
+    Attributes:
+        doubts: What speaks against trusting it, after :meth:`fit`: sentences, which are warned of too.
+
+    Raises:
+        ValueError: strength is negative.
     """
 
     fitted: Tensor
+    doubts: list[str]
 
-    def __init__(self, num_classes: int) -> None:
+    def __init__(self, num_classes: int, strength: float = 0.0) -> None:
+        if not 0 <= strength < math.inf:
+            raise ValueError(f"strength {strength} must be >= 0 and finite")
         super().__init__()
         self.num_classes = num_classes
+        self.strength = strength
+        self.doubts = []
         self.register_buffer("fitted", torch.tensor(False))
 
     def search(self, logits: Tensor, targets: Tensor) -> None:
@@ -39,8 +55,12 @@ class Calibrator(nn.Module):
         """Return the parameters as plain numbers, for results.json."""
         raise NotImplementedError
 
+    def num_fitted(self) -> int:
+        """Count the fitted parameters: all numbers of the state dict."""
+        return sum(numbers.numel() for name, numbers in self.state_dict().items() if name != "fitted")
+
     def fit(self: C, logits: Tensor, targets: Tensor) -> C:
-        """Fit to the held-out validation part.
+        """Fit to the held-out validation part; what it cannot settle is warned of, and kept in ``doubts``.
 
         Args:
             logits: (N, K) float, N >= 1.
@@ -62,9 +82,36 @@ class Calibrator(nn.Module):
         if not bool(logits.isfinite().all()):
             raise ValueError("logits must be finite: the model has diverged")
         # Copies: what a model computed in inference mode cannot be differentiated through.
-        self.search(logits.double().clone(), targets.clone())
+        logits, targets = logits.double().clone(), targets.clone()
+        self.search(logits, targets)
         self.fitted.fill_(True)
+        self.doubts = self._doubts(logits, targets)
+        for doubt in self.doubts:
+            warnings.warn(f"{type(self).__name__}: {doubt}", stacklevel=2)
         return self
+
+    def _doubts(self, logits: Tensor, targets: Tensor) -> list[str]:
+        n, wanted, own = len(targets), FEWEST * self.num_fitted(), targets[:, None]
+        probs = self.probs(logits)
+        after, before = (values.gather(1, own)[:, 0] for values in (probs, logits))
+        parameters = f"{self.num_fitted()} parameters want" if self.num_fitted() > 1 else "one parameter wants"
+        right = int((logits.argmax(dim=1) == targets).sum())
+        found = []
+        if bool((logits == logits[:, :1]).all()):
+            found.append("the logits of each held-out image are all the same, and say nothing")
+        elif bool((after == probs.amax(dim=1)).all()):
+            found.append(f"with it all {n} held-out images are right, which cannot say how sure is too sure")
+        elif float((before - logits.mean(dim=1)).sum()) <= 0:
+            found.append("the true classes' logits are on average no higher than the others': the surer, the worse")
+        if min(right, n - right) < wanted:
+            found.append(
+                f"{right} of the {n} held-out images are right and {n - right} wrong, and {parameters} {wanted} of "
+                "both: hold more out (dataset.val_per_class), or do not rely on it"
+            )
+        empty = int((torch.bincount(targets, minlength=self.num_classes) == 0).sum())
+        if empty and self.num_fitted() > 1:
+            found.append(f"{empty} of the {self.num_classes} classes have no held-out image")
+        return found
 
     def forward(self, logits: Tensor) -> Tensor:
         """Compute calibrated probabilities, (N, K) float -> (N, K) float32.
@@ -77,11 +124,17 @@ class Calibrator(nn.Module):
         return self.probs(logits.double()).float()
 
 
-def minimize(loss: Callable[[Tensor], Tensor], start: Tensor, low: float, high: float) -> Tensor:
-    """Find the x in [low, high]^n that minimises ``loss(x) -> ()`` by L-BFGS-B, x (n,) float64.
+def prior(x: Tensor) -> Tensor:
+    """Compute sum_j log(1 + (x_j / 0.5)^2), (n,) -> (): a Cauchy prior on how far parameters are from no calibration.
 
-    The bounds keep a parameter finite where no finite one is best: a model that is right on all of few pictures.
+    Near 0 it weighs as some eight images do, and far from it as less than one: few images do not move a parameter that
+    they cannot settle, and many are not held back.
     """
+    return torch.log1p((x / PRIOR_SCALE).square()).sum()
+
+
+def minimize(loss: Callable[[Tensor], Tensor], start: Tensor) -> Tensor:
+    """Find the x that minimizes ``loss(x) -> ()`` by L-BFGS, x (n,) float64; a prior in it keeps x finite."""
 
     def value_and_gradient(x: Any) -> tuple[float, Any]:
         point = torch.tensor(x, dtype=torch.float64, requires_grad=True)
@@ -89,12 +142,6 @@ def minimize(loss: Callable[[Tensor], Tensor], start: Tensor, low: float, high: 
         (gradient,) = torch.autograd.grad(value, point)
         return value.item(), gradient.numpy()
 
-    found = optimize.minimize(
-        value_and_gradient,
-        start.numpy(),
-        jac=True,
-        method="L-BFGS-B",
-        bounds=[(low, high)] * len(start),
-        options={"maxiter": MAX_STEPS, "ftol": 1e-14, "gtol": 1e-9},
-    )
+    options = {"maxiter": MAX_STEPS, "ftol": 1e-14, "gtol": 1e-9}
+    found = optimize.minimize(value_and_gradient, start.numpy(), jac=True, method="L-BFGS-B", options=options)
     return torch.from_numpy(found.x)

@@ -7,22 +7,22 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lt_calib.posthoc.base import Calibrator, minimize
-from lt_calib.posthoc.temperature import LOG_T, best_temperature
+from lt_calib.posthoc.temperature import best_temperature
 
 
 class ClassTemperature(Calibrator):
     """softmax(z / T_c) with c = argmax z the predicted class: rare and frequent classes need not share one temperature.
 
     No prediction changes. The T_c minimise sum_i NLL_i + (strength / 2) sum_c (log T_c - log T)^2, drawn to the one
-    temperature T of all, so that a class predicted for few validation pictures keeps near it, and one predicted for
-    none has it.
+    temperature T of all (:class:`Temperature`'s, itself drawn to 1), so that a class predicted for few held-out images
+    keeps near it, and one predicted for none has it.
 
     Args:
         num_classes: K.
-        strength: > 0; as much as that many pictures weigh.
+        strength: > 0; as much as that many images weigh.
 
     Attributes:
-        temperatures: (K,) float64, T_c, each in [0.01, 100].
+        temperatures: (K,) float64, T_c.
 
     Shape:
         (N, K) float -> (N, K) float32.
@@ -39,8 +39,7 @@ class ClassTemperature(Calibrator):
     def __init__(self, num_classes: int, *, strength: float = 10.0) -> None:
         if strength <= 0:
             raise ValueError(f"strength {strength} must be > 0")
-        super().__init__(num_classes)
-        self.strength = strength
+        super().__init__(num_classes, strength)
         self.register_buffer("temperatures", torch.ones(num_classes, dtype=torch.float64))
 
     def search(self, logits: Tensor, targets: Tensor) -> None:
@@ -52,7 +51,7 @@ class ClassTemperature(Calibrator):
             fit = F.cross_entropy(logits * torch.exp(-x[predicted])[:, None], targets, reduction="sum")
             return (fit + self.strength / 2 * (x - common).square().sum()) / len(targets)
 
-        self.temperatures.copy_(minimize(loss, common.repeat(self.num_classes), -LOG_T, LOG_T).exp())
+        self.temperatures.copy_(minimize(loss, common.repeat(self.num_classes)).exp())
 
     def probs(self, logits: Tensor) -> Tensor:
         """Compute softmax(z / T_c)."""

@@ -1,42 +1,48 @@
 """Temperature scaling."""
 
-import math
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lt_calib.posthoc.base import Calibrator, minimize
-
-LOG_T = math.log(100.0)  # temperatures of 0.01 to 100
+from lt_calib.posthoc.base import Calibrator, minimize, prior
 
 
 class Temperature(Calibrator):
-    """softmax(z / T) with the one T > 0 that minimises the NLL; no prediction changes.
+    """softmax(z / T) with one T > 0 for all; no prediction changes.
+
+    log T minimizes sum_i NLL_i + strength log(1 + (log T / 0.5)^2): with strength 1 the NLL with a Cauchy prior, by
+    which half of all T are within 0.61 to 1.65. Guo et al. take the NLL alone, whose T is 0 where all held-out images
+    are right; the prior moves T by 0.1 to 0.3 % at 2000 images. There is no bound: logits of any scale get their T.
 
     Args:
         num_classes: K.
+        strength: >= 0, of the prior; 0 is as Guo et al.
 
     Attributes:
-        temperature: () float64, T, in [0.01, 100].
+        temperature: () float64, T.
 
     Shape:
         (N, K) float -> (N, K) float32.
 
+    Raises:
+        ValueError: strength is negative.
+
     Reference:
-        Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, equation 9.
+        Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, equation 9; the prior: Gelman et al., "A
+        weakly informative default prior distribution for logistic and other regression models", 2008.
     """
 
     temperature: Tensor
 
-    def __init__(self, num_classes: int) -> None:
-        super().__init__(num_classes)
+    def __init__(self, num_classes: int, *, strength: float = 1.0) -> None:
+        super().__init__(num_classes, strength)
         self.register_buffer("temperature", torch.ones((), dtype=torch.float64))
 
     def search(self, logits: Tensor, targets: Tensor) -> None:
         """Find T."""
-        self.temperature.copy_(best_temperature(logits, targets))
+        self.temperature.copy_(best_temperature(logits, targets, self.strength))
 
     def probs(self, logits: Tensor) -> Tensor:
         """Compute softmax(z / T)."""
@@ -47,8 +53,13 @@ class Temperature(Calibrator):
         return {"temperature": float(self.temperature)}
 
 
-def best_temperature(logits: Tensor, targets: Tensor) -> Tensor:
-    """Find the T in [0.01, 100] of least NLL, () float64."""
-    start = torch.zeros(1, dtype=torch.float64)
-    found = minimize(lambda x: F.cross_entropy(logits * torch.exp(-x), targets), start, -LOG_T, LOG_T)
-    return found.exp()[0]
+def best_temperature(logits: Tensor, targets: Tensor, strength: float = 1.0) -> Tensor:
+    """Find the T of :class:`Temperature`, () float64, from logits (N, K) float64 and targets (N,) int64."""
+
+    def loss(x: Tensor) -> Tensor:
+        return F.cross_entropy(logits * torch.exp(-x), targets) + strength * prior(x) / len(targets)
+
+    # Two valleys: around the prior's T = 1, and where the logits' own scale is, if that is far from it.
+    scale = (logits - logits.mean(dim=1, keepdim=True)).square().mean().sqrt()
+    starts = [torch.zeros(1, dtype=torch.float64), *([scale.log()[None]] if scale > 0 else [])]
+    return min((minimize(loss, start) for start in starts), key=lambda x: float(loss(x))).exp()[0]

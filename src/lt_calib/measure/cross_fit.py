@@ -1,0 +1,64 @@
+"""How a calibrator does on the images that it is fitted to, each judged by one that has not seen it."""
+
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from lt_calib.posthoc.base import Calibrator
+
+FOLDS = 5
+
+
+def cross_fitted(make: "Callable[[int], Calibrator]", logits: Tensor, targets: Tensor) -> Tensor | None:
+    """Calibrate each fold by what was fitted to the others; fold i has every class's images i, i + F, i + 2 F, ...
+
+    Args:
+        make: Builds a calibrator for K classes.
+        logits: (N, K) float32.
+        targets: (N,) int64.
+
+    Returns:
+        Logarithms of the probabilities, (N, K) float64; None where a class has less than two images.
+    """
+    counts = torch.bincount(targets, minlength=logits.shape[1])
+    folds = min(FOLDS, int(counts.min()))
+    if folds < 2:
+        return None
+    place = torch.zeros_like(targets)
+    for c in range(len(counts)):
+        place[targets == c] = torch.arange(int(counts[c])) % folds
+    out = torch.zeros(logits.shape, dtype=torch.float64)
+    for fold in range(folds):
+        held = place == fold
+        with warnings.catch_warnings():  # the one that is fitted to all of them says it
+            warnings.simplefilter("ignore")
+            calibrator = make(logits.shape[1]).fit(logits[~held], targets[~held])
+        out[held] = log_probs(calibrator, logits[held])
+    return out
+
+
+def log_probs(calibrator: "Calibrator", logits: Tensor) -> Tensor:
+    """Compute the logarithms of calibrated probabilities, (N, K) float -> (N, K) float64."""
+    return calibrator(logits).double().clamp(min=torch.finfo(torch.float64).tiny).log()
+
+
+def made_worse(logits: Tensor, crossed: Tensor, targets: Tensor) -> str | None:
+    """Say so where cross-fitting makes the mean NLL larger than it was, by more than two standard errors of it.
+
+    Args:
+        logits: (N, K) float32, before calibration.
+        crossed: (N, K) float64, of :func:`cross_fitted`.
+        targets: (N,) int64.
+    """
+    before, after = (F.cross_entropy(z.double(), targets, reduction="none") for z in (logits, crossed))
+    if float((after - before).mean()) <= 2 * float((after - before).std()) / len(targets) ** 0.5:
+        return None
+    return (
+        f"it makes the NLL of held-out images that it was not fitted to {float(after.mean()):.3f}, and without it that "
+        f"is {float(before.mean()):.3f}: take posthoc=temperature, or none"
+    )
