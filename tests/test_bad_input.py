@@ -118,6 +118,15 @@ CASES: dict[str, tuple[Callable[[Path], None], list[str], str]] = {
     "batches of none": (nothing, ["dataset.batch_size=0"], r"batch_size 0 must be >= 1"),
     "a padding below 0": (nothing, ["dataset.padding=-1"], r"dataset.padding -1 must be >= 0"),
     "a negative seed": (nothing, ["seed=-1"], r"seed=-1 must be >= 0"),
+    "a seed beyond all generators": (
+        nothing, ["seed=18446744073709551616"], r"seed=18446744073709551616 must be .* <= 4294967295",
+    ),
+    "a seed beyond NumPy's": (nothing, ["seed=4294967296"], r"seed=4294967296 must be .* <= 4294967295"),
+    "means of images in 0 to 255": (nothing, ["dataset.mean=[76,76,76]"], r"dataset.mean \[76, 76, 76\] must be"),
+    "a standard deviation of 0": (nothing, ["dataset.std=[0,1,1]"], r"dataset.std \[0, 1, 1\] must be"),
+    "boundaries that are no whole numbers": (
+        nothing, ["dataset.groups=[3.0,7.0]"], r"dataset.groups \[3.0, 7.0\] must be .* whole numbers",
+    ),
     "no such group rule": (nothing, ["dataset.groups=halves"], r"groups 'halves' must be two boundaries"),
     "a double correction": (
         nothing, ["stage2.loss.prior=data", "sampler@stage2.sampler=class_balanced"], r"would both correct",

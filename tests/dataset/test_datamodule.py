@@ -136,3 +136,28 @@ def test_a_source_that_is_long_tailed_itself_is_refused():
     cut = {"train_images": whole.train_images[kept], "train_targets": whole.train_targets[kept]}
     with pytest.raises(InputError, match="only balanced sources"):
         module(lambda root: Source(**{**vars(whole), **cut}))
+
+
+def test_four_constants_are_too_many_for_three_channels():
+    data = LongTailedDataModule(digits, transform=CropFlip([0.5] * 4, [0.25] * 4))
+    with pytest.raises(InputError, match=r"has 4 numbers, dataset\.std .* 4, and the images have 3 channels"):
+        data.setup()
+
+
+def test_the_factor_that_the_validation_part_leaves_is_told_beside_the_one_asked_for():
+    cut = module(val_per_class=100)
+    n = cut.class_counts
+    assert max(n) / min(n) < 3  # of the digits some 28 images of each class are left
+    assert (cut.imbalance_factor, cut.real_imbalance_factor) == (10, max(n) / min(n))
+    assert module(val_per_class=1).real_imbalance_factor == 10  # no class loses an image
+    assert module(val_per_class=20).real_imbalance_factor == (128 - 20) / 12
+    features = torch.randn(30, 8), torch.arange(30) % 10
+    assert (
+        cut.with_train(*features).real_imbalance_factor == cut.real_imbalance_factor
+    )  # the resampled are the method's
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 2**64, 1.5, True, "a", None])
+def test_a_split_seed_that_is_none_is_said(seed):
+    with pytest.raises(InputError, match=rf"dataset\.split_seed={seed} must be >= 0 and <= 4294967295"):
+        LongTailedDataModule(digits, split_seed=seed)

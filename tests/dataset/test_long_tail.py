@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lt_calib.dataset.long_tail import class_counts, groups, select_indices, split_indices
+from lt_calib.dataset.long_tail import class_counts, factor_shown, groups, select_indices, split_indices
 
 TOTALS = [
     (10, 5000, {200: 11203, 100: 12406, 50: 13996, 10: 20431}),
@@ -121,3 +121,22 @@ def test_validation_leaves_the_published_draw_and_takes_the_end_of_the_shuffle()
         draws.shuffle(indices)
         assert np.array_equal(train[targets[train] == c], indices[: min(n, 50 - v)])
         assert np.array_equal(val[targets[val] == c], indices[-v:])
+
+
+@pytest.mark.parametrize(
+    "rule", [[3.0, 7.0], [7, 3], [-1, 7], [3, 100], ["3", "7"], ["3"], [3], [3, 7, 9], [True, 7], 3, None, "halves"]
+)
+def test_what_are_no_groups_is_said_by_the_settings_name(rule):
+    with pytest.raises(ValueError, match=r"dataset\.groups .* two boundaries \[a, b\], whole numbers .* <= 10"):
+        groups([10] * 10, rule)
+
+
+def test_boundaries_may_be_numpys_and_leave_a_group_empty():
+    assert groups([10] * 4, np.array([0, 3]).tolist()) == groups([10] * 4, list(np.array([0, 3])))
+    assert groups([10] * 4, [0, 3]) == {"head": [], "medium": [0, 1, 2], "tail": [3]}
+
+
+def test_a_factor_is_shown_beside_the_one_asked_for_where_they_differ():
+    assert factor_shown(10) == factor_shown(10, 10.0) == "10"
+    assert factor_shown(10, 33 / 26) == "10 (is 1.3)"
+    assert factor_shown(100, 96.0) == "100 (is 96)"

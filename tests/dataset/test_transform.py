@@ -4,6 +4,8 @@ import pytest
 import torch
 from torchvision.transforms import functional as tv
 
+from lt_calib.augment.autoaugment import AutoAugment
+from lt_calib.errors import InputError
 from lt_calib.transform.crop_flip import CropFlip, normalize, random_crop_flip
 from lt_calib.transform.normalize import Normalize
 
@@ -70,3 +72,34 @@ def test_training_crops_and_normalizes_and_evaluation_only_normalizes():
     assert torch.equal(alone.train(images, torch.Generator()), transform.evaluate(images))
     with pytest.raises(ValueError, match=r"padding -1 must be >= 0"):
         CropFlip(mean, std, padding=-1)
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "said"),
+    [
+        ([76, 76, 76], [89, 89, 89], r"dataset\.mean \[76, 76, 76\] must be .* in \[0, 1\].*divide by 255"),
+        ([0.3] * 3, [89, 89, 89], r"dataset\.std \[89, 89, 89\] must be .* in \[0\.001, 1\].*divide by 255"),
+        ([0.3] * 3, [0, 0.2, 0.2], r"dataset\.std \[0, 0\.2, 0\.2\] must be"),
+        ([0.3] * 3, [1e-9, 0.2, 0.2], r"dataset\.std \[1e-09"),
+        ([0.3] * 3, [-0.2, 0.2, 0.2], r"dataset\.std \[-0\.2"),
+        ([-0.1] * 3, [0.2] * 3, r"dataset\.mean \[-0\.1"),
+        ([float("nan")] * 3, [0.2] * 3, r"dataset\.mean \[nan"),
+        ([0.3] * 3, [float("inf")] * 3, r"dataset\.std \[inf"),
+        (0.3, 0.2, r"dataset\.mean 0\.3 must be a list"),
+        (None, [0.2], r"dataset\.mean None must be a list"),
+        ([], [0.2], r"dataset\.mean \[\] must be a list"),
+        (["0.3"], [0.2], r"dataset\.mean \['0\.3'\] must be a list of numbers"),
+        ([0.3] * 4, [0.2] * 3, r"has 4 numbers, dataset\.std .* 3: give one for each channel, or one for all"),
+    ],
+)
+def test_what_no_image_is_normalized_by(mean, std, said):
+    for build in (CropFlip, Normalize, AutoAugment):
+        with pytest.raises(InputError, match=said):
+            build(mean, std)
+
+
+def test_one_number_stands_for_all_channels():
+    images = torch.randint(256, (2, 4, 4, 3), dtype=torch.uint8)
+    one, each = Normalize([0.5], [0.25]), Normalize([0.5] * 3, [0.25] * 3)
+    assert torch.equal(one.evaluate(images), each.evaluate(images))
+    torch.testing.assert_close(one.undo(one.evaluate(images)), images / 255)

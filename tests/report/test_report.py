@@ -6,7 +6,7 @@ import pytest
 
 from lt_calib.errors import InputError
 from lt_calib.report.__main__ import main
-from lt_calib.report.by_factor import hardware_of
+from lt_calib.report.by_factor import by_factor, hardware_of
 from lt_calib.report.formats import markdown
 from lt_calib.report.read import read_runs
 from lt_calib.report.rows import summarise
@@ -132,3 +132,13 @@ def test_what_is_not_counted_is_said(tmp_path, caplog):
     assert "older.json has schema 1 and not 2: python -m lt_calib.convert FOLDER writes it anew" in said
     assert "torn.json is damaged or none of lt_calib's (JSONDecodeError: " in said
     assert "other.json" not in said
+
+
+def test_the_factor_that_is_stands_beside_the_one_asked_for():
+    old, new = copy.deepcopy(RUN), copy.deepcopy(RUN)
+    new["seed"], new["dataset"]["real_imbalance_factor"] = 1, 1.27
+    (row,) = summarise([old, new])  # one row: they are grouped by what was asked for
+    assert markdown([row]).splitlines()[2].startswith("| d | 100 (is 1.3) |")
+    (by,) = by_factor([row])
+    assert by.head[-1] == "IF 100 (is 1.3)"
+    assert table([old]).splitlines()[2].startswith("| d | 100 |")

@@ -9,6 +9,8 @@ from torch import Tensor
 from torchvision.transforms import AutoAugment as Torchvision
 from torchvision.transforms import AutoAugmentPolicy, InterpolationMode
 
+from lt_calib.transform.crop_flip import check_normalization
+
 Batch = tuple[Tensor, Tensor]
 POLICY = Torchvision(AutoAugmentPolicy.CIFAR10).policies  # 25 pairs of (operation, probability, level 0 .. 9)
 SIGNED = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate", "Brightness", "Color", "Contrast", "Sharpness")
@@ -33,11 +35,15 @@ class AutoAugment:
     Shape:
         images (B, 3, H, W) float, normalised; targets (B, K) float; returns the same, or what ``then`` returns.
 
+    Raises:
+        InputError: mean or std is out of its range.
+
     Reference:
         Cubuk et al., "AutoAugment: Learning Augmentation Strategies from Data", CVPR 2019, table 7.
     """
 
     def __init__(self, mean: Sequence[float], std: Sequence[float], then: Callable[..., Any] | None = None) -> None:
+        check_normalization(mean, std)
         self.mean = torch.tensor(mean)[:, None, None]
         self.std = torch.tensor(std)[:, None, None]
         self.then = then

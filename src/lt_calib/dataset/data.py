@@ -63,6 +63,7 @@ class Data(Protocol):
         class_names: K names.
         groups: Class indices of head, medium and tail.
         imbalance_factor: That was asked for.
+        real_imbalance_factor: That which the training images have, before any resampling.
         val_per_class: Images per class that are held out.
         split_seed: Of the split.
         batch_size: Of training, over all processes.
@@ -78,6 +79,7 @@ class Data(Protocol):
     class_names: tuple[str, ...]
     groups: dict[str, list[int]]
     imbalance_factor: float
+    real_imbalance_factor: float
     val_per_class: int
     split_seed: int
     batch_size: int

@@ -1,27 +1,25 @@
 """The long-tailed data: what is trained on, what is held out, and what both stages draw."""
 
 import copy
-import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import SequentialSampler
 
-from lt_calib.dataset import long_tail
+from lt_calib.dataset.cut import Splits, cut, fingerprint
 from lt_calib.dataset.data import Transform
+from lt_calib.dataset.long_tail import groups as groups_of
 from lt_calib.dataset.resident import ResidentLoader
 from lt_calib.dataset.source import Source
-from lt_calib.errors import InputError
+from lt_calib.errors import InputError, check_seed
 from lt_calib.sampler.base import EpochSampler
 from lt_calib.sampler.instance_balanced import InstanceBalanced
 from lt_calib.seed import generator
+from lt_calib.transform.crop_flip import check_normalization
 from lt_calib.transform.normalize import Normalize
-
-UNEVEN = 1.2  # largest over smallest class of a source that still counts as balanced
 
 
 class LongTailedDataModule(LightningDataModule):
@@ -46,6 +44,7 @@ class LongTailedDataModule(LightningDataModule):
         num_classes: K, after :meth:`setup`.
         class_counts: (K,) training images per class, as they really are.
         groups: Class indices of head, medium and tail.
+        real_imbalance_factor: That which the validation part leaves, see :func:`lt_calib.dataset.cut.cut`.
 
     Raises:
         ValueError: a size or number out of its range.
@@ -55,6 +54,7 @@ class LongTailedDataModule(LightningDataModule):
     class_counts: list[int]
     class_names: tuple[str, ...]
     groups: dict[str, list[int]]
+    real_imbalance_factor: float
 
     def __init__(
         self,
@@ -80,46 +80,33 @@ class LongTailedDataModule(LightningDataModule):
         self.name = name
         self.imbalance_factor = imbalance_factor
         self.val_per_class = val_per_class
-        self.split_seed = split_seed
+        self.split_seed = check_seed(split_seed, "dataset.split_seed")
         self.group_rule = groups
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.size = size
         self.transform: Transform = transform or Normalize([0.5] * 3, [0.25] * 3)
-        self._splits: dict[str, tuple[Tensor, Tensor]] = {}  # images (N, H, W, C) uint8, targets (N,) int64
+        self._splits: Splits = {}
         self._fingerprint: str | None = None
 
     def setup(self, stage: str | None = None) -> None:
         """Load the source and cut the split; a second call does nothing.
 
         Raises:
-            InputError: the source is long-tailed by itself.
+            InputError: the source is long-tailed by itself, or the transform is for another number of channels.
         """
         if self._splits:
             return
         source = self.source(self.root)
-        available = torch.bincount(source.train_targets)
-        if int(available.max()) > UNEVEN * int(available.min()):
-            raise InputError(
-                f"{self.name}: the source has {int(available.max())} to {int(available.min())} training images per "
-                f"class ({available.tolist()[:20]}). It would be cut to its smallest class before a tail is made of "
-                "it; only balanced sources can be taken as yet"
-            )
         self.class_names = source.class_names
-        self.num_classes = len(available)
-        wanted = long_tail.class_counts(int(available.min()), self.num_classes, self.imbalance_factor)
-        train, val = long_tail.split_indices(source.train_targets.numpy(), wanted, self.val_per_class, self.split_seed)
-        splits = {"train": (source.train_images[train], source.train_targets[train])}
-        if len(val):
-            splits["val"] = source.train_images[val], source.train_targets[val]
-        splits["test"] = source.test_images, source.test_targets
-        self._splits = {name: (resized(images, self.size), targets) for name, (images, targets) in splits.items()}
+        self._splits, self.real_imbalance_factor = cut(
+            source, self.imbalance_factor, self.val_per_class, self.split_seed, self.size
+        )
+        check_normalization(self.transform.mean, self.transform.std, self.image_shape[0])
+        self.num_classes = int(self.targets("train").max()) + 1
         self.class_counts = torch.bincount(self.targets("train"), minlength=self.num_classes).tolist()
-        self.groups = long_tail.groups(self.class_counts, self.group_rule)
-        total = hashlib.sha256()
-        for tensor in self._splits["train"]:
-            total.update(tensor.contiguous().numpy().data)
-        self._fingerprint = total.hexdigest()
+        self.groups = groups_of(self.class_counts, self.group_rule)
+        self._fingerprint = fingerprint(*self._splits["train"])
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -169,57 +156,32 @@ class LongTailedDataModule(LightningDataModule):
         world_size: int = 1,
     ) -> ResidentLoader:
         """Load a split: as a sampler draws it, transformed for training, or in order, transformed for evaluation."""
-        images, targets = self._splits[split]
+        images, targets = (x.to(device) for x in self._splits[split])
         if sampler is None:
-            return ResidentLoader(
-                images.to(device),
-                targets.to(device),
-                SequentialSampler(range(len(targets))),
-                self.eval_batch_size,
-                transform=lambda images, *draw: self.transform.evaluate(images),
-                rank=rank,
-                world_size=world_size,
-            )
-        if 0 < len(sampler) % self.batch_size < world_size:
+            order, size = SequentialSampler(range(len(targets))), self.eval_batch_size
+            return ResidentLoader(images, targets, order, size, self._evaluated, None, rank, world_size)
+        last = len(sampler) % self.batch_size
+        if 0 < last < world_size:
             raise InputError(
-                f"dataset.batch_size={self.batch_size} leaves {len(sampler) % self.batch_size} of {len(sampler)} "
-                f"images for the last batch, too few for {world_size} processes; take another"
+                f"dataset.batch_size={self.batch_size} leaves {last} of {len(sampler)} images for the last batch, too "
+                f"few for {world_size} processes; take another"
             )
 
         def transform(images: Tensor, purpose: str, epoch: int, step: int) -> Tensor:
             if images.ndim == 2:  # features
                 return images
-            draws = generator(
-                sampler.seed,
-                f"crop_flip of {purpose}",
-                stage=sampler.stage,
-                epoch=epoch,
-                step=step,
-                rank=rank,
-                device=images.device,
-            )
-            return self.transform.train(images, draws)
+            at: Any = {"stage": sampler.stage, "epoch": epoch, "step": step, "rank": rank, "device": images.device}
+            return self.transform.train(images, generator(sampler.seed, f"crop_flip of {purpose}", **at))
 
-        return ResidentLoader(
-            images.to(device),
-            targets.to(device),
-            sampler,
-            self.batch_size,
-            transform=transform,
-            partner=partner,
-            rank=rank,
-            world_size=world_size,
-        )
+        return ResidentLoader(images, targets, sampler, self.batch_size, transform, partner, rank, world_size)
+
+    def _evaluated(self, images: Tensor, *draw: Any) -> Tensor:
+        return self.transform.evaluate(images)
 
     def _on_trainer(self) -> dict[str, Any]:
         """Say where a trainer of one's own wants the batches."""
-        if not self.trainer:
-            return {}
-        return {
-            "device": self.trainer.strategy.root_device,
-            "rank": self.trainer.global_rank,
-            "world_size": self.trainer.world_size,
-        }
+        at: Any = self.trainer
+        return {"device": at.strategy.root_device, "rank": at.global_rank, "world_size": at.world_size} if at else {}
 
     def train_dataloader(self) -> ResidentLoader:
         """Every training image once per epoch."""
@@ -233,15 +195,3 @@ class LongTailedDataModule(LightningDataModule):
     def test_dataloader(self) -> ResidentLoader:
         """The test set in order."""
         return self.loader("test", **self._on_trainer())
-
-
-def resized(images: Tensor, size: int | None) -> Tensor:
-    """Resize images (N, H, W, C) uint8 to (N, size, size, C), bilinear and antialiased; None leaves them."""
-    if size is None or images.shape[1:3] == (size, size):
-        return images
-    parts = []
-    for part in images.split(1000):
-        moved = part.permute(0, 3, 1, 2).float()
-        large = F.interpolate(moved, (size, size), mode="bilinear", align_corners=False, antialias=True)
-        parts.append(large.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1))
-    return torch.cat(parts).contiguous()

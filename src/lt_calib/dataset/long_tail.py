@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from numbers import Integral
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,6 +103,9 @@ def groups(class_counts: Sequence[int], rule: Sequence[int] | str) -> dict[str, 
 
     Returns:
         Class indices a group; a group may be empty.
+
+    Raises:
+        ValueError: another rule, or boundaries that are no whole numbers or out of order or range.
     """
     k = len(class_counts)
     if rule == "by_count":
@@ -109,11 +113,17 @@ def groups(class_counts: Sequence[int], rule: Sequence[int] | str) -> dict[str, 
         return {name: [c for c in range(k) if names[c] == name] for name in GROUP_NAMES}
     if rule == "thirty_forty_thirty":
         a, b = round(0.3 * k), round(0.7 * k)
-    elif not isinstance(rule, str) and len(rule) == 2 and 0 <= rule[0] <= rule[1] <= k:
-        a, b = rule
     else:
-        raise ValueError(
-            f"groups {rule!r} must be two boundaries [a, b] with 0 <= a <= b <= {k}, "
-            "'thirty_forty_thirty' or 'by_count'"
-        )
+        whole = isinstance(rule, Sequence) and all(isinstance(x, Integral) and not isinstance(x, bool) for x in rule)
+        if not (whole and len(rule) == 2 and 0 <= rule[0] <= rule[1] <= k):  # type: ignore[operator]
+            raise ValueError(
+                f"dataset.groups {rule!r} must be two boundaries [a, b], whole numbers with 0 <= a <= b <= {k}, the "
+                "number of classes; or 'thirty_forty_thirty' or 'by_count'"
+            )
+        a, b = map(int, rule)
     return {"head": list(range(a)), "medium": list(range(a, b)), "tail": list(range(b, k))}
+
+
+def factor_shown(asked: float, real: float | None = None) -> str:
+    """Write an imbalance factor as asked for, with the one that there really is where that is another: 10 (is 1.3)."""
+    return f"{asked:g}" + (f" (is {round(real, 1):g})" if real is not None and real != asked else "")

@@ -39,7 +39,6 @@ class ResidentLoader:
         targets: Tensor,
         sampler: Sampler[int],
         batch_size: int,
-        *,
         transform: Callable[[Tensor, str, int, int], Tensor] | None = None,
         partner: Sampler[int] | None = None,
         rank: int = 0,

@@ -19,6 +19,7 @@ from lt_calib.figure.smoothing import smoothing_curves
 from lt_calib.figure.style import save
 from lt_calib.figure.training import training_curves
 from lt_calib.figure.true_class import true_class_histograms
+from lt_calib.job.record import factor_of
 
 Splits = Mapping[str, tuple[Tensor, Tensor]]  # split -> logits (N, K) float32, targets (N,) int64
 Sheet = tuple[Tensor, Tensor, Sequence[str]]  # images (B, H, W, 3) in [0, 1], targets (B, K), class names
@@ -46,7 +47,7 @@ def draw_figures(
         The paths of the PNGs.
     """
     data = results["dataset"]
-    title = f"{results['name']}, {data['name']}, IF {data['imbalance_factor']:g}"
+    title = f"{results['name']}, {data['name']}, IF {factor_of(data)}"
     groups, counts = data["groups"], data["class_counts"]
     tests = {stage: (torch.softmax(z.float(), dim=1), t) for stage, (z, t) in test_sets(predictions).items()}
     figures: dict[str, Figure] = {}
@@ -57,7 +58,7 @@ def draw_figures(
     figures["true_class"] = true_class_histograms(tests, groups, title)
     by_class = {stage: results[stage]["test_per_class"] for stage in tests}
     figures["by_frequency"] = accuracy_by_frequency(by_class, counts, title)
-    figures["class_counts"] = class_count_bars(counts, groups, f"{data['name']}, IF {data['imbalance_factor']:g}")
+    figures["class_counts"] = class_count_bars(counts, groups, f"{data['name']}, IF {factor_of(data)}")
     figures["risk_coverage"] = risk_coverage_curves(tests, title)
     figures["confusion"] = group_confusion(tests, groups, title)
     if history:
@@ -89,7 +90,7 @@ def draw_calibrated(
     data, figures = results["dataset"], {}
     for stage, (probs, targets) in calibrated.items():
         with_what = f"{stage} after {results['calibrated'][stage]['method'].replace('_', ' ')}"
-        title = f"{results['name']}, {data['name']}, IF {data['imbalance_factor']:g}"
+        title = f"{results['name']}, {data['name']}, IF {factor_of(data)}"
         figures[f"{stage}_calibrated_reliability"] = reliability(probs, targets, f"{title}\n{with_what}")
         groups = group_reliability(probs, targets, data["groups"], f"{title}, {with_what}")
         figures[f"{stage}_calibrated_group_reliability"] = groups

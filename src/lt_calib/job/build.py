@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lt_calib.cache.sources import made_by
 from lt_calib.dataset.data import Data
+from lt_calib.dataset.long_tail import factor_shown
 from lt_calib.errors import InputError
 from lt_calib.job.build_grid import build_grid
 from lt_calib.job.build_posthoc import build_posthoc
@@ -108,7 +109,8 @@ def build_data(cfg: DictConfig) -> Data:
         elif "_target_" not in cfg.stage2:
             raise InputError("resample.space=features is for stage 2, and there is none: set stage2=crt, say")
     n = data.class_counts
-    log.info("%s, IF %g: %d training images, %d to %d per class.", data.name, factor, sum(n), max(n), min(n))
+    shown = factor_shown(factor, data.real_imbalance_factor)
+    log.info("%s, IF %s: %d training images, %d to %d per class.", data.name, shown, sum(n), max(n), min(n))
     return data
 
 

@@ -17,7 +17,7 @@ from lt_calib.figure.style import save
 from lt_calib.files.checkpoint import save_stage, write_atomically
 from lt_calib.job.fit import fit, predict
 from lt_calib.job.parts import Job, Splits, Stage
-from lt_calib.job.record import RESULTS_SCHEMA
+from lt_calib.job.record import RESULTS_SCHEMA, factor_of
 from lt_calib.job.results import write_json
 from lt_calib.measure.bootstrap import intervals_of_many
 from lt_calib.measure.evaluate import evaluate
@@ -117,5 +117,5 @@ def read_grid(folder: Path) -> dict[str, Any]:
 def draw(folder: Path, results: dict[str, Any]) -> list[Path]:
     """Draw the grid's map into the run's figures."""
     found, data = read_grid(folder), results["dataset"]
-    title = f"{results['name']}, {data['name']}, IF {data['imbalance_factor']:g}, test set"
+    title = f"{results['name']}, {data['name']}, IF {factor_of(data)}, test set"
     return save(grid_map(found["points"], found["chosen"], title), folder / "figures" / "grid")[:1]

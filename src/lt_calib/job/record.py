@@ -10,6 +10,7 @@ import lightning
 import torch
 
 from lt_calib.dataset.data import Data
+from lt_calib.dataset.long_tail import factor_shown
 from lt_calib.job.parts import Stage
 from lt_calib.settings.schema import changed_of, conf_dir
 from lt_calib.settings.table import canonical, settings_hash
@@ -39,6 +40,7 @@ def record_of(
         "dataset": {
             "name": data.name,
             "imbalance_factor": data.imbalance_factor,
+            "real_imbalance_factor": data.real_imbalance_factor,
             "val_per_class": data.val_per_class,
             "split_seed": data.split_seed,
             "class_names": list(data.class_names),
@@ -61,6 +63,15 @@ def record_of(
             "git": git_commit(),
         },
     }
+
+
+def factor_of(dataset: Mapping[str, Any]) -> str:
+    """Write a record's imbalance factor, ``10 (is 1.3)`` where the validation part leaves another than was asked for.
+
+    Args:
+        dataset: The field of the record; of an old one the factor alone.
+    """
+    return factor_shown(dataset["imbalance_factor"], dataset.get("real_imbalance_factor"))
 
 
 def part_of(node: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from lt_calib.job.record import factor_of
+
 COLUMNS = {  # of the table on the screen; results.json has all metrics
     "acc": "acc",
     "ece": "ECE (floor)",
@@ -24,7 +26,7 @@ def print_table(results: Mapping[str, Any]) -> None:
     data = results["dataset"]
     stages = {stage: results[stage] for stage in ("stage1", "stage2") if results[stage]}
     epochs = " + ".join(str(about["epochs"]) for about in stages.values())
-    run = f"{results['name']}, {data['name']}, IF {data['imbalance_factor']:g}, seed {results['seed']}, {epochs} epochs"
+    run = f"{results['name']}, {data['name']}, IF {factor_of(data)}, seed {results['seed']}, {epochs} epochs"
     table = Table(
         title=Text(f"{run}: test set", "table.title"),  # names are no markup
         caption="percent; NLL in nats; head, medium, tail: accuracy; "

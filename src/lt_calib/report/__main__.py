@@ -11,6 +11,7 @@ from pathlib import Path
 from lt_calib.closed_pipe import outlive_reader
 from lt_calib.errors import InputError
 from lt_calib.files.folder import check_writable
+from lt_calib.job.record import factor_of
 from lt_calib.report.by_factor import by_factor
 from lt_calib.report.formats import comma_separated, csv_of, latex_of, markdown, markdown_of
 from lt_calib.report.group import Run, plain
@@ -45,7 +46,7 @@ def write(
     shown = [run for run in runs if run["file"] == "results.json"] if split == "test" else []  # theirs are of it
     for run in shown[:MOST_RUNS]:
         data = run["dataset"]
-        about = f"{run['name']}, {data['name']}, IF {data['imbalance_factor']:g}, seed {run['seed']}"
+        about = f"{run['name']}, {data['name']}, IF {factor_of(data)}, seed {run['seed']}"
         paths = [run["folder"] / "figures" / f"{name}.png" for name in OF_A_RUN]
         figures += [(f"{about}: {path.stem} ({run['folder'].name})", path) for path in paths if path.is_file()]
     if len(shown) > MOST_RUNS:

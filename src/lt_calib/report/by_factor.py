@@ -19,17 +19,17 @@ def by_factor(rows: Sequence[Row]) -> list[Table]:
     for (data, backbone, epochs), mine in grouped(
         rows, lambda row: (row.group.data, row.group.backbone, row.group.length)
     ).items():
-        factors = {row.group.imbalance_factor for row in mine}
+        called = {row.group.imbalance_factor: row.factor for row in sorted(mine, key=lambda row: len(row.factor))}
         cells: list[tuple[Any, ...]] = []
         for about, some in grouped(mine, lambda row: (row.group.label, row.group.epochs, row.stage)).items():
             cells += [(*about, "ours", row.group.imbalance_factor, acc_ece(row)) for row in some]
             if any(row.published for row in some):
                 method, dataset = some[0].group.method, some[0].group.dataset
-                cells += [(*about, "published", f, published_at(method, dataset, f, about[-1])) for f in factors]
+                cells += [(*about, "published", f, published_at(method, dataset, f, about[-1])) for f in called]
             if any(differences(row) for row in some):  # after a shorter schedule there is none to tell
                 cells += [(*about, "difference", row.group.imbalance_factor, _difference(row)) for row in some]
         title = f"{data}, {backbone}, {epochs} epochs of stage 1, on {hardware_of(mine)}"
-        tables.append(by_columns(f"{title}: {ACC_ECE}", ("method", "epochs", "stage", ""), cells))
+        tables.append(by_columns(f"{title}: {ACC_ECE}", ("method", "epochs", "stage", ""), cells, called))
     return tables
 
 

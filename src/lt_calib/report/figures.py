@@ -35,7 +35,7 @@ def draw_comparisons(rows: Sequence[Row], folder: Path, split: str = "test") -> 
     paths: list[Path] = []
     for (data, factor, backbone, epochs), mine in alike.items():
         part = "" if split == "test" else ", on that part"
-        title = f"{data}, IF {factor:g}{part}\n{backbone}, {epochs} epochs of stage 1"
+        title = f"{data}, IF {mine[0].factor}{part}\n{backbone}, {epochs} epochs of stage 1"
         stem = re.sub(r"\W+", "_", f"{data}_if{factor:g}_{backbone}_{epochs}_{split}")[:100]
         stem += f"_{len(paths)}" if any(path.stem.startswith(f"{stem}_") for path in paths) else ""
         label = names({row.group for row in mine})

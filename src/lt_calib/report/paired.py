@@ -124,4 +124,4 @@ def seed_noise(rows: Sequence[Row]) -> list[Table]:
 
 
 def _about(row: Row) -> list[str]:
-    return [row.group.data, f"{row.group.imbalance_factor:g}", row.group.backbone, row.group.epochs]
+    return [row.group.data, row.factor, row.group.backbone, row.group.epochs]

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from lt_calib.job.record import factor_of
 from lt_calib.report.group import Group, Run, changed_of, group_of, grouped, numbers_of
 from lt_calib.report.noise import TESTED, beyond_noise
 from lt_calib.report.published import Published, published, recipe_name
@@ -67,6 +68,12 @@ class Row:
         """What the runs were trained on; of several devices, how many on each."""
         on = Counter(run["environment"]["device"] for run in self.runs)
         return " + ".join(f"{device} ({n})" if len(on) > 1 else device for device, n in on.items())
+
+    @property
+    def factor(self) -> str:
+        """Imbalance factor as asked for, ``10 (is 1.3)`` where the validation part leaves another."""
+        told = [run["dataset"] for run in self.runs if "real_imbalance_factor" in run["dataset"]]
+        return factor_of([self.runs[0]["dataset"], *told][-1])
 
     @property
     def split_seed(self) -> int:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from lt_calib.job.record import factor_of
 from lt_calib.report.group import Run, grouped, numbers_of
 from lt_calib.report.read import grid_file, grid_of, left_out_if_damaged
 from lt_calib.report.rows import gather
@@ -37,7 +38,8 @@ def surfaces(runs: Sequence[Run], split: str = "test") -> list[Table]:
         cells = grouped(some, lambda point: (*point["settings"], point["factor"]))
         about = f"{group.method}, {group.data}, {group.network}, {group.epochs} epochs"
         title = f"{about}: point: accuracy / ECE / NLL on the {part} (runs)"
-        tables.append(by_columns(title, axes, [(*place, _cell(mine)) for place, mine in cells.items()]))
+        called = {point["factor"]: point["called"] for point in some}
+        tables.append(by_columns(title, axes, [(*place, _cell(mine)) for place, mine in cells.items()], called))
     return tables
 
 
@@ -50,6 +52,7 @@ def _points(run: Run, grid: dict[str, Any] | None, split: str) -> list[dict[str,
             "axes": tuple(points[0]["settings"]),
             "settings": tuple(str(point["settings"][axis]) for axis in points[0]["settings"]),
             "factor": run["dataset"]["imbalance_factor"],
+            "called": factor_of(run["dataset"]),
             "number": k,
             "chosen": bool(grid["select"]) and k == grid["chosen"],
             "diverged": "diverged" in point,

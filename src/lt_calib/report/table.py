@@ -1,7 +1,7 @@
 """Tables of texts, and what stands in their cells: mean and standard deviation over seeds."""
 
 import math
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,20 +24,23 @@ class Table:
         self.lines = [[plain(text) for text in line] for line in self.lines]
 
 
-def by_columns(title: str, head: Sequence[str], cells: Sequence[tuple[Any, ...]]) -> Table:
+def by_columns(
+    title: str, head: Sequence[str], cells: Sequence[tuple[Any, ...]], called: Mapping[float, str]
+) -> Table:
     """Lay out cells (*about, imbalance factor, text): what they are about a line, a factor a column, largest first.
 
     Args:
         title: Of the table.
         head: Over what the cells are about.
         cells: Several of one place stand in it together.
+        called: What stands for each factor.
     """
     factors = sorted({factor for *_, factor, _ in cells}, reverse=True)
     lines = [
         [*about, *(" ; ".join(text for *_, at, text in mine if at == factor and text) for factor in factors)]
         for about, mine in grouped(cells, lambda cell: cell[:-2]).items()
     ]
-    return Table(title, [*head, *(f"IF {factor:g}" for factor in factors)], lines)
+    return Table(title, [*head, *(f"IF {called[factor]}" for factor in factors)], lines)
 
 
 def show(values: Sequence[float], percent: bool) -> str:
@@ -81,7 +84,7 @@ def published_pair(known: Published) -> tuple[str, str]:
 
 COLUMNS: dict[str, Callable[[Row], str]] = {
     "data": lambda r: r.group.data,
-    "IF": lambda r: f"{r.group.imbalance_factor:g}",
+    "IF": lambda r: r.factor,
     "method": lambda r: ", ".join(filter(None, [r.group.method, r.group.variant])),
     "epochs": lambda r: r.group.epochs,
     "network": lambda r: r.group.network,

@@ -10,7 +10,7 @@ from typing import Any, get_args, get_type_hints
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from lt_calib.errors import InputError
+from lt_calib.errors import InputError, check_seed
 from lt_calib.settings.schema import Config, plain
 from lt_calib.settings.slot import FUNCTION_SLOTS, slot_of
 
@@ -61,8 +61,7 @@ def check_keys(cfg: DictConfig) -> None:
         InputError: names the key, and the nearest one there is, or the value and what it must be.
     """
     _refuse(cfg, {f.name for f in fields(Config)}, "")
-    if cfg.seed < 0:
-        raise InputError(f"seed={cfg.seed} must be >= 0")
+    check_seed(cfg.seed)
     if cfg.resume not in ("auto", "off"):
         raise InputError(f"resume={cfg.resume} must be 'auto' (go on where a run stopped) or 'off' (a new folder)")
     for stage in ("stage1", "stage2"):
