@@ -1,8 +1,9 @@
 """The traps that the field's code has fallen into, each with a test that fails if ours does."""
 
 import json
+from collections.abc import Callable
 from functools import cache
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from lt_calib.dataset.digits import digits
 from lt_calib.errors import InputError
 from lt_calib.job.build import build_data, settle
 from lt_calib.job.build_stages import build_augment, build_network, build_sampler_and_loss
-from lt_calib.job.prior import labels_moved
+from lt_calib.job.prior import asked_prior, check_augmentation, fixed_prior, labels_moved
 from lt_calib.job.step import begin
 from lt_calib.loss.balanced_softmax import BalancedSoftmax
 from lt_calib.loss.dynamic_balanced_softmax import DynamicBalancedSoftmax
@@ -30,6 +31,7 @@ from lt_calib.settings.check import make
 from tests.conftest import CONF, EXPERIMENTS, TINY, built, compose_config, plugins
 
 DIGITS = "dataset=digits_lt"
+WEIGHTED = "weighted_cross_entropy"
 
 
 def settled(*overrides: str) -> DictConfig:
@@ -110,6 +112,14 @@ def test_a_fixed_prior_under_mixing_that_moves_the_labels_is_refused(augment):
     built(*classifier, "allow_double_correction=true")
 
 
+def moved_by(*overrides: str) -> bool:
+    cfg = settled(*overrides)
+    data = data_of_digits(*(word for word in overrides if word.startswith("dataset.")))
+    sampler, _ = build_sampler_and_loss(cfg, "stage1", data)
+    partner = build_augment(cfg, data)[1]
+    return labels_moved(cfg.augment, sampler, partner, data.class_counts, cfg.stage1.max_epochs)
+
+
 def test_what_belongs_together_is_said():
     backbone, _ = build_network(settled("augment=bbn"), data_of_digits())
     with pytest.raises(ValueError, match="pairs, by augment=bbn, need model=bbn"):
@@ -126,10 +136,15 @@ def test_what_belongs_together_is_said():
         (["augment=autoaugment_cutmix", "augment@augment.then=remix"], True),
         (["augment=autoaugment_cutmix", "augment@augment.then=cmo"], True),
         (["augment=mixup", "+sampler@augment.partner=class_balanced"], True),
+        (["augment=mixup", "+sampler@augment.partner=instance_balanced"], False),
+        (["augment=cmo", "sampler@stage1.sampler=class_balanced"], False),
+        (["augment=cmo", "sampler@stage1.sampler=progressively_balanced", "stage1.max_epochs=20"], True),
+        (["augment=unimix", "sampler@augment.partner=instance_balanced", "~augment.partner.tau"], True),
     ],
 )
-def test_which_augmentations_move_the_labels_frequencies(composed, settings, moved):
-    assert labels_moved(composed(DIGITS, *settings).augment) is moved
+def test_which_augmentations_move_the_labels_frequencies(settings, moved):
+    assert moved_by(*settings) is moved
+    assert moved_by(*settings, "dataset.if=1") is False  # no class is rarer than another
 
 
 @pytest.mark.parametrize("name", plugins("augment"))
@@ -147,8 +162,8 @@ def test_an_augmentation_that_moves_the_labels_frequencies_says_so(name):
         for step, batch in enumerate(loader):
             callback.apply(batch, generator(cfg.seed, "augment", stage=1, epoch=epoch, step=step))
             seen += batch[1].sum(0)
-    moved_by = float((seen / seen.sum() - sampler.prior).abs().max())
-    assert moved_by < 0.01 or labels_moved(cfg.augment)
+    apart = float((seen / seen.sum() - sampler.prior).abs().max())
+    assert apart < 0.01 or moved_by(f"augment={name}")
 
 
 def test_a_sampler_that_changes_is_refused_where_the_prior_is_fixed():
@@ -184,6 +199,94 @@ def test_class_weights_beside_another_correction_are_refused(loss, also, other):
     sampler_and_loss(weighted, also, "dataset.if=1")  # nothing to correct
     with pytest.raises(InputError, match=rf"the {other}.*both would correct for the same imbalance"):
         sampler_and_loss(weighted, also)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["+experiment=ldam_drw", "augment=cmo"],
+        ["+experiment=cbce", "augment=cmo"],
+        ["+experiment=weighted_ce", "augment=unimix"],
+        ["+experiment=mixup_drw", "augment=autoaugment_cutmix", "augment@augment.then=remix"],
+        ["+experiment=bbn", "loss@stage1.loss=weighted_cross_entropy"],
+    ],
+)
+def test_class_weights_beside_an_augmentation_that_moves_the_labels_are_refused(words):
+    with pytest.raises(
+        InputError, match=r"moves the labels' frequencies away from n / N, and \w+ weighs the classes by these"
+    ):
+        built(DIGITS, *words)
+    built(DIGITS, *words, "allow_double_correction=true")
+    built(DIGITS, *words, "dataset.if=1")
+
+
+def of_group(group: str, name: str) -> Any:
+    """A part's yaml as Hydra would put it in its place, without the time that a composition takes."""
+    node: Any = OmegaConf.load(CONF / group / f"{name}.yaml")
+    for default in node.pop("defaults", []):
+        if isinstance(default, DictConfig):
+            ((key, value),) = default.items()
+            group, _, place = str(key).lstrip("/").partition("@")
+            node[place] = OmegaConf.merge(of_group(group, value), node.get(place, {}))
+        elif default != "_self_":
+            node = OmegaConf.merge(of_group(group, default), node)
+    return node
+
+
+@pytest.mark.parametrize("part", ["loss@stage1.loss=drw", "augment=unimix", "augment=autoaugment_cutmix"])
+def test_a_yaml_is_read_as_hydra_puts_it_in_its_place(part):
+    group, _, name = part.partition("=")
+    group, _, place = group.partition("@")
+    hydras = OmegaConf.select(compose_config(DIGITS, part), place or group)
+    assert OmegaConf.to_container(hydras) == OmegaConf.to_container(of_group(group, name))
+
+
+def test_at_most_one_part_corrects_or_the_loss_follows_the_others():
+    """Every loss x sampler x augmentation is refused by what the parts do, whatever they are called."""
+    cfg, data, epochs = compose_config(DIGITS, "stage1.max_epochs=20"), data_of_digits(), 20
+    n = torch.tensor(data.class_counts, dtype=torch.float64)
+    partners: dict[str, Any] = {}
+    for augment in plugins("augment"):
+        cfg.augment = of_group("augment", augment)
+        partners[augment] = cfg.augment, build_augment(cfg, data)[1]
+    cfg.augment = {}
+    found: dict[bool, set[tuple[str, ...]]] = {True: set(), False: set()}
+    for sampling, name in product(plugins("sampler"), plugins("loss")):
+        cfg.stage1.sampler, cfg.stage1.loss = of_group("sampler", sampling), of_group("loss", name)
+        if name == "ldam":
+            cfg.stage1.loss.scale = 30
+        cfg.allow_double_correction = True
+        fixed, weighted = asked_prior(cfg.stage1.loss) is not None, name in ("drw", "class_balanced", WEIGHTED)
+        if fixed and sampling == "progressively_balanced":
+            continue  # no fixed prior is right, allowed or not
+        sampler, loss = build_sampler_and_loss(cfg, "stage1", data)
+        drawn = fixed_prior(sampler, epochs)
+        elsewhere = drawn is None or not torch.allclose(drawn, n / n.sum())
+        cfg.allow_double_correction = False
+        alone = refusal(lambda: build_sampler_and_loss(cfg, "stage1", data))
+        assert alone == (weighted and elsewhere), (name, sampling)
+        for augment, (node, partner) in partners.items():
+            moved = labels_moved(node, sampler, partner, data.class_counts, epochs)
+            said = moved and refusal(
+                lambda: check_augmentation("A", loss, asked_prior(cfg.stage1.loss), drawn, data.class_counts)  # noqa: B023
+            )
+            follows = name == "dynamic_balanced_softmax"
+            assert said == (moved and not follows and (fixed or weighted or elsewhere)), (name, sampling, augment)
+            found[alone or said].add((name, sampling, augment))
+    plain = "instance_balanced"
+    assert found[True] >= {("drw", plain, "cmo"), (WEIGHTED, plain, "bbn"), ("balanced_softmax", plain, "remix")}
+    assert found[True] >= {("cross_entropy", "class_balanced", "remix"), ("lade", plain, "unimix")}
+    assert found[False] >= {("drw", plain, "mixup"), ("dynamic_balanced_softmax", "reverse", "cmo")}
+    assert found[False] >= {("cross_entropy", plain, a) for a in partners}
+    assert found[False] >= {("cross_entropy", "class_balanced", "cmo"), ("balanced_softmax", "class_balanced", "cmo")}
+
+
+def refusal(build: Callable[[], object]) -> bool:
+    try:
+        build()
+    except InputError:
+        return True
+    return False
 
 
 def test_logit_adjustment_after_balanced_softmax_corrects_twice_and_is_refused():

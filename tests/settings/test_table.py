@@ -18,7 +18,7 @@ from tests.conftest import compose_config
 PLAIN = ["+experiment=cutmix_awabs", "dataset=digits_lt"]
 WORDS = {
     "folder", "stage1", "results", "seed", "given", "machine", "posthoc", "measure", "label", "recorded", "length",
-    "recipe",
+    "recipe", "allowed",
 }  # fmt: skip
 
 
@@ -59,7 +59,6 @@ def test_what_only_measures_or_records_is_neither_another_run_nor_another_row(sa
         ("posthoc._target_", "posthoc=temperature", True, True),
         ("name", "name=mine", False, True),
         ("stage2.lr", "stage2.lr=0.2", False, True),
-        ("allow_double_correction", "allow_double_correction=true", False, True),
         ("stage1.lr", "stage1.lr=0.2", False, False),
         ("transform.padding", "transform.padding=2", False, False),
         ("augment.prob", "augment.prob=0.5", False, False),
@@ -71,6 +70,13 @@ def test_what_makes_another_run_row_or_stage_1(key, word, same_row, same_stage1)
     assert key in differing_keys(one, other, SAME_RUN)
     assert (settings_hash(one) == settings_hash(other)) == same_row
     assert (settings_for(one, ("stage1",)) == settings_for(other, ("stage1",))) == same_stage1
+
+
+def test_what_is_allowed_makes_another_row_and_no_other_run():
+    """A campaign goes on where its experiment has come to need the permission."""
+    one, other = config(), config("allow_double_correction=true")
+    assert differing_keys(one, other) == []
+    assert settings_hash(one) != settings_hash(other)
 
 
 def test_resampling_of_features_is_no_setting_of_stage_1():

@@ -50,7 +50,7 @@ def test_a_point_is_its_own_job(gridded, tmp_path, point):
     assert logits.dtype == np.float16
 
 
-ONE = [*TINY, "stage1.max_epochs=0", "stage2.max_epochs=2", "dataset.batch_size=64", "dataset.if=100"]
+ONE = [*TINY, "stage1.max_epochs=1", "stage2.max_epochs=2", "dataset.batch_size=64", "dataset.if=100"]
 SLOW = pytest.mark.slow
 OTHERS = {
     "crt": ["stage2.lr=0.01", "+grid.weight_decay=[0.0005,0.5]"],

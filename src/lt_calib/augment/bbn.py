@@ -29,6 +29,7 @@ class PairBBN:
 
     def __init__(self, max_epochs: int) -> None:
         self.max_epochs = max_epochs
+        self.phases = {"re-balancing": max_epochs - 1}  # a is 1 in the first epoch
         self.set_epoch(0)
 
     def set_epoch(self, epoch: int) -> None:

@@ -57,6 +57,12 @@ class CMO(CutMix):
         self.two_means = two_means
         self.start = round(first * max_epochs)
         self.end = max_epochs - round(last * max_epochs)
+        self.phases = {"mixing": self.end - self.start}
+        self.phases |= {
+            f"the {key} epochs without mixing": n
+            for key, n, share in (("first", self.start, first), ("last", max_epochs - self.end, last))
+            if share > 0
+        }
         self.on = True
 
     def set_epoch(self, epoch: int) -> None:

@@ -32,6 +32,8 @@ class UniMix:
         Xu et al., "Towards Calibrated Model for Long-Tailed Visual Recognition from Prior Perspective", NeurIPS 2021.
     """
 
+    moves_labels = True  # lam favors the rarer class, whoever the partner is
+
     def __init__(self, class_counts: Sequence[int], *, alpha: float = 0.8) -> None:
         if alpha <= 0:
             raise ValueError(f"alpha {alpha} must be > 0")

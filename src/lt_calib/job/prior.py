@@ -81,12 +81,60 @@ def fixed_prior(sampler: EpochSampler, max_epochs: int) -> Tensor | None:
     return last if torch.allclose(last, sampler.prior) else None
 
 
-def labels_moved(node: DictConfig) -> bool:
-    """Say whether an augmentation gives the labels other frequencies: by another sampler's partners, or by rule."""
+def labels_moved(
+    node: DictConfig, sampler: EpochSampler, partner: EpochSampler | None, class_counts: list[int], max_epochs: int
+) -> bool:
+    """Say whether an augmentation gives the labels other frequencies than the sampler: by rule, or by its partners'.
+
+    Args:
+        node: Of the augmentation.
+        sampler: Of the batches.
+        partner: Of what is mixed in; None for a permutation of the batch.
+        class_counts: (K,) training images per class; a rule about them does nothing where all are alike.
+        max_epochs: E.
+    """
+    drawn, mixed_in = (fixed_prior(s, max_epochs) if s is not None else None for s in (sampler, partner))
+    alike = partner is None or (drawn is not None and mixed_in is not None and same(drawn, mixed_in))
+    return not alike or (_by_rule(node) and len(set(class_counts)) > 1)
+
+
+def _by_rule(node: DictConfig) -> bool:
     if "_target_" not in node:
         return False
-    by_rule = getattr(get_object(node._target_), "moves_labels", False)
-    return by_rule or node.get("partner") is not None or labels_moved(node.get("then") or OmegaConf.create())
+    return getattr(get_object(node._target_), "moves_labels", False) or _by_rule(node.get("then") or OmegaConf.create())
+
+
+def check_augmentation(name: str, loss: nn.Module, asked: str | None, drawn: Tensor | None, counts: list[int]) -> None:
+    """Refuse an augmentation that moves the labels' frequencies beside another correction that does not follow it.
+
+    A fixed prior, class weights and a sampler that draws otherwise than n / N do not; a running estimate does.
+
+    Args:
+        name: Of the augmentation.
+        loss: The loss, with its weights.
+        asked: Its setting ``prior``; None where it has none.
+        drawn: (K,) class frequencies of the batches, None where they change over the epochs.
+        counts: (K,) training images per class.
+
+    Raises:
+        InputError: both would correct for the same imbalance.
+    """
+    cure = "loss@stage1.loss=dynamic_balanced_softmax"
+    if asked is not None:
+        other = "the sampler's, which the loss corrects for"
+    elif weighs(loss):
+        other = (
+            f"n / N, and {type(loss).__name__} weighs the classes by these: both would correct for the same imbalance"
+        )
+    elif getattr(loss, "corrects", False) or (drawn is not None and same(frequencies(counts, None), drawn)):
+        return
+    else:
+        other = "n / N, and so does the sampler: both would correct for the same imbalance"
+        cure = "sampler@stage1.sampler=instance_balanced"
+    raise InputError(
+        f"augment {name} moves the labels' frequencies away from {other}; take {cure} or, where it is meant, "
+        "allow_double_correction=true"
+    )
 
 
 def asked_prior(node: DictConfig) -> str | None:

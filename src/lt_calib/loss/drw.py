@@ -1,5 +1,6 @@
 """Deferred re-weighting (DRW)."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -21,6 +22,9 @@ class DRW(nn.Module):
         normalizer: What the weighted sum is divided by: ``"weights"``, those of the batch, as the authors' code does;
             or ``"batch"``, its size, as imbalanced-DL does for mixup-DRW and Remix-DRW.
         prior: Given on to ``loss``.
+
+    Attributes:
+        phases: How many epochs the weights hold: 0 where E is so small that the fraction is reached in none.
 
     Shape:
         logits (B, K) float, targets (B,) int64 or (B, K) float; returns () float32.
@@ -52,6 +56,7 @@ class DRW(nn.Module):
         self.loss = weighable(loss(class_counts, prior=prior))
         self.normalizer = normalizer
         self.first = round(start * max_epochs, 6)
+        self.phases = {"re-weighting": max_epochs - math.ceil(self.first)}
         self.register_buffer("deferred", class_balanced_weights(class_counts, beta).float())
         self.set_epoch(0)
 

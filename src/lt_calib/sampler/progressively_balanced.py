@@ -34,6 +34,7 @@ class ProgressivelyBalanced(ClassWeighted):
     ) -> None:
         super().__init__(targets, num_classes=num_classes, seed=seed, stage=stage, purpose=purpose)
         self.max_epochs = max(1, max_epochs)
+        self.phases = {"balancing": max_epochs - 1}  # the first epoch is instance-balanced
 
     def class_weights(self, counts: Tensor) -> Tensor:
         """Compute this epoch's p; ``prior`` is thus that of the epoch."""

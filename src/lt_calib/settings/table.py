@@ -14,12 +14,14 @@ from typing import Any
 # seed      one of several runs of one method  given     names a file of stage 1's
 # machine   where it runs                      posthoc   what is fitted to the finished stages
 # measure   what is computed of the same predictions, or how
+# allowed   what is accepted, of which no number depends
 # label     what tables call it                recorded  has a field of its own in results.json
 # length    how long is trained                recipe    how stage 1 is optimized: a published number stays comparable
 MATTERS = {
     "": "folder results",
     "experiment": "label",
     "name": "label",
+    "allow_double_correction": "folder allowed",
     "seed": "stage1 seed recorded",
     "resume": "",
     "figures": "",
@@ -60,7 +62,7 @@ MATTERS = {
     "trainer.eval_every": "folder measure",
 }
 SAME_RUN = ("stage1", "results", "label", "seed", "given", "machine", "posthoc")
-SAME_ROW = ("stage1", "results", "label")
+SAME_ROW = ("stage1", "results", "label", "allowed")
 SAME_JOB = ("stage1", "results", "label", "seed", "given", "posthoc")
 # Settings that came to parts which were there, at the values that are what was done before: a run without them, an
 # older one's, is the same run.

@@ -62,8 +62,8 @@ class StageModule(LightningModule):
         super().__init__()
         if not isinstance(max_epochs, int) or max_epochs < 0:
             raise ValueError(f"stage{self.stage}.max_epochs {max_epochs} must be a whole number >= 0")
-        if not (lr >= 0 and weight_decay >= 0):
-            raise ValueError(f"stage{self.stage}: lr {lr} and weight_decay {weight_decay} must be >= 0")
+        if not (0 <= lr < float("inf") and 0 <= weight_decay < float("inf")):
+            raise ValueError(f"stage{self.stage}: lr {lr} and weight_decay {weight_decay} must be >= 0 and finite")
         if schedule_per not in ("epoch", "step"):
             raise ValueError(f"stage{self.stage}.schedule_per {schedule_per!r} must be 'epoch' or 'step'")
         self.backbone = backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

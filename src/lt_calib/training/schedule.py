@@ -6,6 +6,8 @@ A schedule is any function ``(epoch, max_epochs) -> factor``, epoch 0-based; wit
 
 import math
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 
 def warmup_multistep(
@@ -54,6 +56,22 @@ def cosine(epoch: int, max_epochs: int, *, warmup: float = 0.0) -> float:
     if epoch < rise:
         return min(1.0, (epoch + 1) / rise)
     return (1 + math.cos(math.pi * (epoch - rise) / (max_epochs - rise))) / 2
+
+
+def phases_of(schedule: Any, total: int) -> dict[str, int]:
+    """Say how many epochs or steps each phase of a schedule lasts, by its settings ``warmup`` and ``milestones``.
+
+    Args:
+        schedule: With its settings, a partial function; of another one nothing is known.
+        total: E, epochs or steps.
+    """
+    settings = (
+        schedule.keywords if isinstance(schedule, partial) and schedule.func in (warmup_multistep, cosine) else {}
+    )
+    milestones = sorted(settings.get("milestones", ()))
+    starts = [*(math.ceil(round(m * total, 6)) for m in milestones), total]
+    found = {f"the step at milestone {m:g}": starts[i + 1] - starts[i] for i, m in enumerate(milestones)}
+    return found | ({"warm-up": math.floor(settings["warmup"] * total)} if settings.get("warmup") else {})
 
 
 def constant(epoch: int, max_epochs: int) -> float:
