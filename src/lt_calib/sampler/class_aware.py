@@ -18,7 +18,7 @@ class ClassAware(ClassBalanced):
     the authors' has K max_c n_c.
 
     :class:`lt_calib.sampler.class_balanced.ClassBalanced` has the same frequencies, but draws each image anew, which
-    is more noise between seeds.
+    is more noise between seeds; the first weights of a new classifier (cRT) are noise of their own.
 
     Args:
         targets: (N,) int64 labels of the training images.
