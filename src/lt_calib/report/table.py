@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from lt_calib.report.group import METRICS, grouped, plain
@@ -25,7 +26,10 @@ class Table:
 
 
 def by_columns(
-    title: str, head: Sequence[str], cells: Sequence[tuple[Any, ...]], called: Mapping[float, str]
+    title: str,
+    head: Sequence[str],
+    cells: Sequence[tuple[Any, ...]],
+    called: Mapping[float, str] = MappingProxyType({}),
 ) -> Table:
     """Lay out cells (*about, imbalance factor, text): what they are about a line, a factor a column, largest first.
 
@@ -33,14 +37,14 @@ def by_columns(
         title: Of the table.
         head: Over what the cells are about.
         cells: Several of one place stand in it together.
-        called: What stands for each factor.
+        called: What stands for a factor, where that is more than the number.
     """
     factors = sorted({factor for *_, factor, _ in cells}, reverse=True)
     lines = [
         [*about, *(" ; ".join(text for *_, at, text in mine if at == factor and text) for factor in factors)]
         for about, mine in grouped(cells, lambda cell: cell[:-2]).items()
     ]
-    return Table(title, [*head, *(f"IF {called[factor]}" for factor in factors)], lines)
+    return Table(title, [*head, *(f"IF {called.get(factor, f'{factor:g}')}" for factor in factors)], lines)
 
 
 def show(values: Sequence[float], percent: bool) -> str:
