@@ -128,7 +128,7 @@ def test_a_converted_run_is_calibrated_anew(old):
     folder, images = old / "run", np.load(old / "images.npy")
     before = json.loads((folder / "results.json").read_text())
     convert(folder)
-    calibrate_folder(folder, ["posthoc=temperature"])
+    calibrate_folder(folder, ["posthoc=temperature", "+posthoc.strength=0"])
     again = json.loads((folder / "results.json").read_text())["calibrated"]
     for stage in ("stage1", "stage2"):
         for key in ("test", "val", "parameters"):
