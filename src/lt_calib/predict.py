@@ -9,7 +9,7 @@ import io
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from lt_calib.closed_pipe import outlive_reader
+from lt_calib.dataset.files import kept_side, to_square
 from lt_calib.dataset.image import find_files, read_image
 from lt_calib.errors import InputError
 from lt_calib.files.checkpoint import write_atomically
@@ -24,14 +25,22 @@ from lt_calib.files.folder import check_writable
 from lt_calib.predictor import BATCH, Predictor, export, load_run
 
 
-def read_resized(path: Path, shape: Sequence[int]) -> Tensor:
-    """Read an image file as (C, H, W) uint8, in color where C is 3; its sides are stretched to H and W.
+def read_resized(path: Path, shape: Sequence[int], transform: Any = None) -> Tensor:
+    """Read an image file as (C, H, W) uint8, in color where C is 3, brought to H and W as the transform evaluates it.
+
+    Without a ``fit`` of the transform's its sides are stretched.
 
     Raises:
         InputError: it cannot be read.
     """
     channels, height, width = shape
-    image = read_image(path, "RGB" if channels == 3 else "L").resize((width, height), Image.Resampling.BILINEAR)
+    image = read_image(path, "RGB" if channels == 3 else "L")
+    if hasattr(transform, "fit"):
+        side = kept_side(transform, height) or height
+        edge = (side - height) // 2  # evaluation sees the middle of what is kept
+        image = to_square(image, side, transform).crop((edge, edge, edge + width, edge + height))
+    else:
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
     return torch.from_numpy(np.array(image)).reshape(height, width, channels).permute(2, 0, 1)
 
 
@@ -52,7 +61,7 @@ def predict_files(predictor: Predictor, paths: Sequence[Path], unreadable: list[
         images, names = [], []
         for path in paths[start : start + BATCH]:
             try:
-                images.append(read_resized(path, predictor.image_shape))
+                images.append(read_resized(path, predictor.image_shape, predictor.transform))
                 names.append(str(path))
             except InputError as error:
                 unreadable.append(str(error))

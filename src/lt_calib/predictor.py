@@ -36,12 +36,14 @@ class Predictor(nn.Module):
     Attributes:
         class_names: K names.
         groups: Class indices of head, medium and tail.
+        transform: Its ``fit`` brings an image of any size to the network's, where it has one.
     """
 
     mean: Tensor
     std: Tensor
     class_names: list[str]
     groups: dict[str, list[int]]
+    transform: Any
 
     def __init__(
         self,
@@ -57,6 +59,7 @@ class Predictor(nn.Module):
         self.classifier = classifier
         self.calibrator = calibrator
         self.image_shape = tuple(image_shape)
+        self.transform = None
         self.register_buffer("mean", torch.tensor(mean)[:, None, None])
         self.register_buffer("std", torch.tensor(std)[:, None, None])
 
@@ -113,8 +116,8 @@ class Predictor(nn.Module):
 def load_run(folder: Path | str, trust: bool = False) -> Predictor:
     """Load a finished run: its last stage, and the calibrator that was fitted to that where there is one.
 
-    Only files of this package's making are read. They build the network, its classifiers and the calibrator, nothing
-    else, and only this package's classes unless you trust them.
+    Only files of this package's making are read. They build the network, its classifiers, the transform and the
+    calibrator, nothing else, and only this package's classes unless you trust them.
 
     Args:
         folder: The run's, with config.yaml, results.json and its checkpoints.
@@ -136,7 +139,7 @@ def load_run(folder: Path | str, trust: bool = False) -> Predictor:
     register()
     results = read_results(folder)
     two_stages = results["stage2"] is not None
-    for node in (cfg.model, cfg.stage2.classifier) if two_stages else (cfg.model,):
+    for node in (cfg.model, cfg.transform, *([cfg.stage2.classifier] if two_stages else [])):
         refuse_untrusted(node, str(folder / "config.yaml"), trust)
     data = results["dataset"]
     k, shape = len(data["class_counts"]), data["image_shape"]
@@ -157,6 +160,7 @@ def load_run(folder: Path | str, trust: bool = False) -> Predictor:
     predictor = Predictor(backbone, classifier, calibrator, seen["mean"], seen["std"], shape)
     predictor.class_names = data.get("class_names") or [str(c) for c in range(k)]
     predictor.groups = data["groups"]
+    predictor.transform = make(cfg, "transform")
     return predictor.eval().requires_grad_(False)
 
 

@@ -75,6 +75,8 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     try:
         if first:
             write_atomically(folder / "config.yaml", lambda stream: stream.write(job.config.encode()))
+            if listing := job.data.listing():
+                out.write_rows(folder / "split.csv", listing)
         fits, predictions = {}, {}
         for stage in job.stages:
             fits[stage.name] = fit_or_load(job, stage, train_together)
@@ -85,7 +87,7 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
         results = out.assemble(job.record, fits, predictions, job.metrics)
         out.write_predictions(folder / "predictions.npz", predictions, results["dataset"]["class_counts"])
         history = [row for fit in fits.values() for row in fit["history"]]
-        out.write_history(folder / "history.csv", history)
+        out.write_rows(folder / "history.csv", history)
         figures: list[Path] = []
         if job.figures:
             loss = job.stages[-1].loss_settings | fits[job.stages[-1].name].get("point", {})

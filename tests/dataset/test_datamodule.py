@@ -114,7 +114,8 @@ def test_facts_tell_training_sets_apart():
     facts = module().facts
     assert facts == module().facts
     assert len({str(x) for x in (facts, module(split_seed=1).facts, module(val_per_class=20).facts)}) == 3
-    inverted = Source(**{**vars(digits()), "train_images": 255 - digits().train_images})
+    whole: Any = digits()
+    inverted = Source(**{**vars(whole), "train_images": 255 - whole.train_images})
     assert module(lambda root: inverted).facts["sha256"] != facts["sha256"]
 
 
@@ -129,13 +130,23 @@ def test_images_are_resized():
         module(size=0)
 
 
-def test_a_source_that_is_long_tailed_itself_is_refused():
-    whole = digits()
+def test_a_source_that_is_long_tailed_itself_is_cut_to_a_factor_or_kept():
+    whole: Any = digits()
     kept = whole.train_targets != 3
     kept[::2] = True
     cut = {"train_images": whole.train_images[kept], "train_targets": whole.train_targets[kept]}
-    with pytest.raises(InputError, match="only balanced sources"):
-        module(lambda root: Source(**{**vars(whole), **cut}))
+    counts = torch.bincount(cut["train_targets"]).tolist()
+
+    def of(factor: float | None) -> LongTailedDataModule:
+        data = LongTailedDataModule(lambda root: Source(**{**vars(whole), **cut}), imbalance_factor=factor)
+        data.setup()
+        return data
+
+    assert of(None).class_counts == counts
+    assert of(None).imbalance_factor == max(counts) / min(counts)
+    tail = of(10).class_counts
+    assert all(n <= m for n, m in zip(tail, counts, strict=True))
+    assert 9 < max(tail) / min(tail) < 12
 
 
 def test_four_constants_are_too_many_for_three_channels():

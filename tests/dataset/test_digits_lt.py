@@ -1,10 +1,12 @@
+from typing import Any
+
 import torch
 
 from lt_calib.dataset.digits import digits
 
 
 def test_shapes_and_split():
-    source = digits()
+    source: Any = digits()
     assert source.train_images.shape == (1297, 32, 32, 3)
     assert source.train_images.dtype == torch.uint8
     assert source.test_images.shape == (500, 32, 32, 3)
@@ -14,7 +16,7 @@ def test_shapes_and_split():
 
 
 def test_train_and_test_share_no_picture():
-    source = digits()
+    source: Any = digits()
     train = {image.numpy().tobytes() for image in source.train_images}
     shared = sum(image.numpy().tobytes() in train for image in source.test_images)
     assert shared == 0

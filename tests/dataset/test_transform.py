@@ -1,13 +1,18 @@
 import itertools
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torchvision.transforms import functional as tv
 
 from lt_calib.augment.autoaugment import AutoAugment
 from lt_calib.errors import InputError
 from lt_calib.transform.crop_flip import CropFlip, normalize, random_crop_flip
+from lt_calib.transform.letterbox import Letterbox
 from lt_calib.transform.normalize import Normalize
+from lt_calib.transform.resized_crop import ResizedCrop
 
 IMAGE = torch.arange(1, 6 * 6 * 3 + 1, dtype=torch.uint8).reshape(6, 6, 3)  # every pixel unlike every other
 
@@ -103,3 +108,57 @@ def test_one_number_stands_for_all_channels():
     one, each = Normalize([0.5], [0.25]), Normalize([0.5] * 3, [0.25] * 3)
     assert torch.equal(one.evaluate(images), each.evaluate(images))
     torch.testing.assert_close(one.undo(one.evaluate(images)), images / 255)
+
+
+# --- images of other shapes ---
+
+
+def test_letterbox_keeps_the_aspect_ratio():
+    wide = Image.new("RGB", (40, 20), (255, 0, 0))
+    found = np.asarray(Letterbox([0.2, 0.4, 0.6], [1, 1, 1]).fit(wide, 8))
+    assert (found[2:6] == [255, 0, 0]).all()
+    assert (found[[0, 1, 6, 7]] == [51, 102, 153]).all()  # 255 times the mean
+
+
+def test_resized_crop_in_evaluation_is_the_middle():
+    transform = ResizedCrop([0.0], [1.0], size=224)
+    assert transform.kept(224) == 256
+    ramp = torch.arange(256, dtype=torch.uint8)[None, None, :, None].expand(1, 256, 256, 1)
+    found = transform.evaluate(ramp)
+    assert found.shape == (1, 1, 224, 224)
+    torch.testing.assert_close(found[0, 0, 0] * 255, torch.arange(16.0, 240.0))
+    whole = ResizedCrop([0.0], [1.0])
+    assert whole.evaluate(ramp[:, :32, :32]).shape == (1, 1, 32, 32)
+    tall = Image.new("L", (10, 30))
+    tall.paste(255, (0, 10, 10, 20))
+    assert (np.asarray(transform.fit(tall, 10)) == 255).all()  # the middle square
+
+
+def test_resized_crop_draws_parts_of_the_stated_size_and_shape():
+    # A ramp to the right and one downwards, so that an image tells which part of it was drawn.
+    n, side = 4000, 64
+    ramp = torch.arange(side, dtype=torch.uint8).expand(side, side)
+    image = torch.stack([ramp, ramp.T, ramp], dim=2).expand(n, -1, -1, -1)
+    transform = ResizedCrop([0.0] * 3, [1.0] * 3, size=16, scale=(0.1, 0.5), flip=True)
+    parts = transform.train(image, torch.Generator().manual_seed(0)) * 255
+    width = (parts[:, 0, 8, -1] - parts[:, 0, 8, 0]) * 16 / 15
+    height = (parts[:, 1, -1, 8] - parts[:, 1, 0, 8]) * 16 / 15
+    area, shape = (width.abs() * height) / side**2, width.abs() / height
+    assert 0.09 < float(area.min()) < 0.12
+    assert 0.47 < float(area.max()) < 0.51
+    assert abs(float(area.mean()) - 0.3) < 0.01  # uniform on [0.1, 0.5]
+    assert abs(float(shape.log().mean())) < 0.01  # log-uniform on [3/4, 4/3]
+    assert 0.74 < float(shape.min()) < float(shape.max()) < 1.35
+    assert abs(float((width < 0).float().mean()) - 0.5) < 0.03
+    left = torch.minimum(parts[:, 0, 8, 0], parts[:, 0, 8, -1]) - width.abs() / 32 + 0.5
+    place = left / (side - width.abs())
+    assert abs(float(place.mean()) - 0.5) < 0.02  # uniform over where the part fits
+    assert float(place.min()) >= -0.02
+    assert float(place.max()) <= 1.02
+
+
+def test_resized_crop_settings_out_of_their_range():
+    wrong: list[Any] = [{"scale": (0, 1)}, {"scale": (0.5, 0.2)}, {"ratio": (2, 1)}, {"scale": (0.5,)}]
+    for settings in wrong:
+        with pytest.raises(ValueError, match=r"transform.scale .* must be"):
+            ResizedCrop([0.5] * 3, [0.2] * 3, **settings)

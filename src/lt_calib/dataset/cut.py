@@ -1,55 +1,70 @@
-"""A balanced source made long-tailed: what is trained on, what is held out, what is tested."""
+"""Parts made long-tailed: what is kept for training and what is held out."""
 
 import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lt_calib.dataset.long_tail import class_counts, split_indices
-from lt_calib.dataset.source import Source
+from lt_calib.dataset.long_tail import UNEVEN, split_indices, wanted_counts
+from lt_calib.dataset.split import Part
 from lt_calib.errors import InputError
 
-UNEVEN = 1.2  # largest over smallest class of a source that still counts as balanced
-Splits = dict[str, tuple[Tensor, Tensor]]  # images (N, H, W, C) uint8, targets (N,) int64
+log = logging.getLogger(__name__)
 
 
 def cut(
-    source: Source, imbalance_factor: float, val_per_class: int, split_seed: int, size: int | None = None
-) -> tuple[Splits, float]:
-    """Cut the profile n_c = int(n_max IF^(-c / (K - 1))), and hold out a balanced validation part.
+    parts: Mapping[str, Part],
+    class_names: Sequence[str],
+    imbalance_factor: float | None,
+    profile: str = "exp",
+    counts: Sequence[int] | None = None,
+    val_per_class: int = 0,
+    split_seed: int = 0,
+) -> tuple[dict[str, Part], float]:
+    """Cut the training part to a long tail, and hold out a balanced validation part.
 
     Args:
-        source: Balanced.
-        imbalance_factor: IF = n_max / n_min >= 1.
+        parts: ``"train"``, ``"test"`` and, where the source brings one along, ``"val"``.
+        class_names: K names.
+        imbalance_factor: IF = n_max / n_min >= 1; None keeps the counts, in their order where nothing is held out.
+        profile: See :func:`lt_calib.dataset.long_tail.class_counts`.
+        counts: (K,) images that are kept of each class, in the place of both.
         val_per_class: V >= 0 images of each class.
         split_seed: Seed of the split.
-        size: Side in pixels to which all images are resized; None leaves them.
 
     Returns:
-        ``"train"``, ``"val"`` where V > 0, and ``"test"``; and the factor that there really is: n_max / n_min of what
-        is left where the validation part takes images from a class, IF where the profile is whole.
+        The parts, and the factor that there really is: n_max / n_min of what is left where the validation part takes
+        images from a class, IF where the profile is whole.
 
     Raises:
-        InputError: the source is long-tailed by itself.
+        InputError: a class without an image, or a validation part that cannot be held out.
         ValueError: a number out of its range.
     """
-    available = torch.bincount(source.train_targets)
-    if int(available.max()) > UNEVEN * int(available.min()):
+    train = parts["train"]
+    available = torch.bincount(train.targets, minlength=len(class_names)).tolist()
+    if 0 in available:
+        raise InputError(f"class {class_names[available.index(0)]} has no training image that can be read")
+    if val_per_class and ("val" in parts or train.groups):
+        why = "has a validation part" if "val" in parts else "has groups, which a held-out part would tear apart"
         raise InputError(
-            f"dataset.source has {int(available.max())} to {int(available.min())} training images per class "
-            f"({available.tolist()[:20]}). It would be cut to its smallest class before a tail is made of it; only "
-            "balanced sources can be taken as yet"
+            f"dataset.val_per_class={val_per_class}: the source {why}; set it to 0, or name val in a split"
         )
-    wanted = class_counts(int(available.min()), len(available), imbalance_factor)
-    train, val = split_indices(source.train_targets.numpy(), wanted, val_per_class, split_seed)
-    splits = {"train": (source.train_images[train], source.train_targets[train])}
-    if len(val):
-        splits["val"] = source.train_images[val], source.train_targets[val]
-    splits["test"] = source.test_images, source.test_targets
-    left = torch.bincount(splits["train"][1]).tolist()
-    factor = imbalance_factor if left == wanted else max(left) / min(left)
-    return {split: (resized(images, size), targets) for split, (images, targets) in splits.items()}, factor
+    wanted = wanted_counts(available, imbalance_factor, profile, counts)
+    if sum(wanted) < sum(available) and max(available) > UNEVEN * min(available):
+        dropped = sum(available) - sum(wanted)
+        log.info("%d of %d training images are left out; kept are %s.", dropped, sum(available), wanted)
+    kept = {"train": train}
+    if wanted != available or val_per_class or imbalance_factor is not None:
+        ours, held = split_indices(train.targets.numpy(), wanted, val_per_class, split_seed)
+        kept = {"train": train[ours]} | ({"val": train[held]} if len(held) else {})
+    left = torch.bincount(kept["train"].targets, minlength=len(class_names)).tolist()
+    whole = left == wanted and imbalance_factor is not None and counts is None
+    factor = imbalance_factor if whole else max(left) / min(left)
+    return {**kept, **{split: part for split, part in parts.items() if split not in kept}}, factor  # type: ignore[return-value]
 
 
 def fingerprint(*tensors: Tensor) -> str:
@@ -60,7 +75,7 @@ def fingerprint(*tensors: Tensor) -> str:
     return total.hexdigest()
 
 
-def resized(images: Tensor, size: int | None) -> Tensor:
+def resized(images: Any, size: int | None) -> Tensor:
     """Resize images (N, H, W, C) uint8 to (N, size, size, C), bilinear and antialiased; None leaves them."""
     if size is None or images.shape[1:3] == (size, size):
         return images

@@ -62,7 +62,7 @@ class Data(Protocol):
         class_counts: (K,) training images per class, as they really are.
         class_names: K names.
         groups: Class indices of head, medium and tail.
-        imbalance_factor: That was asked for.
+        imbalance_factor: That was asked for, or the data's own where they were not cut.
         real_imbalance_factor: That which the training images have, before any resampling.
         val_per_class: Images per class that are held out.
         split_seed: Of the split.
@@ -100,6 +100,10 @@ class Data(Protocol):
 
     def raw(self, split: str) -> Tensor:
         """Return a split's images as they are kept, (N, H, W, C) uint8."""
+        ...
+
+    def listing(self) -> list[dict[str, Any]]:
+        """List every image that is used: image, label, class, split; empty where they are not files."""
         ...
 
     def with_train(self, images: Tensor, targets: Tensor) -> "Data":

@@ -1,6 +1,7 @@
 """The long-tailed data: what is trained on, what is held out, and what both stages draw."""
 
 import copy
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,11 +10,13 @@ from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import SequentialSampler
 
-from lt_calib.dataset.cut import Splits, cut, fingerprint
+from lt_calib.dataset.cut import cut, fingerprint, resized
 from lt_calib.dataset.data import Transform
+from lt_calib.dataset.files import kept_side
 from lt_calib.dataset.long_tail import groups as groups_of
 from lt_calib.dataset.resident import ResidentLoader
 from lt_calib.dataset.source import Source
+from lt_calib.dataset.split import Part, parts_of, refuse_larger
 from lt_calib.errors import InputError, check_seed
 from lt_calib.sampler.base import EpochSampler
 from lt_calib.sampler.instance_balanced import InstanceBalanced
@@ -21,9 +24,11 @@ from lt_calib.seed import generator
 from lt_calib.transform.crop_flip import check_normalization
 from lt_calib.transform.normalize import Normalize
 
+log = logging.getLogger(__name__)
+
 
 class LongTailedDataModule(LightningDataModule):
-    """A balanced source made long-tailed, with a balanced validation part by choice and the balanced test set.
+    """A source, cut to a long tail or as it is, with a validation part by choice and a test set.
 
     The images stay in memory, on the device that trains; see :class:`lt_calib.dataset.data.Data`.
 
@@ -31,7 +36,12 @@ class LongTailedDataModule(LightningDataModule):
         source: ``(root) -> Source``.
         root: The folder of the source's files.
         name: The data set's name in folders and tables.
-        imbalance_factor: IF = n_max / n_min >= 1.
+        imbalance_factor: IF = n_max / n_min >= 1 to which the source is cut; None keeps its counts.
+        profile: Of the tail, see :func:`lt_calib.dataset.long_tail.class_counts`.
+        class_counts: (K,) training images that are kept of each class, in the place of both.
+        test_fraction: Of each class that is split off where the source has no test set.
+        skip_broken: Whether images that cannot be read are left out, and not refused.
+        resident_below: How much memory the images may take, ``"4GB"``.
         val_per_class: V >= 0 images of each class held out for validation; with 0 nothing may be selected.
         split_seed: Seed of the split, the same for all jobs.
         groups: Rule of head / medium / tail, see :func:`lt_calib.dataset.long_tail.groups`.
@@ -62,7 +72,12 @@ class LongTailedDataModule(LightningDataModule):
         *,
         root: str = "data",
         name: str = "data",
-        imbalance_factor: float = 100,
+        imbalance_factor: float | None = 100,
+        profile: str = "exp",
+        class_counts: Sequence[int] | None = None,
+        test_fraction: float = 0.2,
+        skip_broken: bool = False,
+        resident_below: str = "4GB",
         val_per_class: int = 0,
         split_seed: int = 0,
         groups: Sequence[int] | str = "thirty_forty_thirty",
@@ -79,6 +94,11 @@ class LongTailedDataModule(LightningDataModule):
         self.root = root
         self.name = name
         self.imbalance_factor = imbalance_factor
+        self.profile = profile
+        self.kept_counts = class_counts
+        self.test_fraction = test_fraction
+        self.skip_broken = skip_broken
+        self.resident_below = resident_below
         self.val_per_class = val_per_class
         self.split_seed = check_seed(split_seed, "dataset.split_seed")
         self.group_rule = groups
@@ -86,34 +106,55 @@ class LongTailedDataModule(LightningDataModule):
         self.eval_batch_size = eval_batch_size
         self.size = size
         self.transform: Transform = transform or Normalize([0.5] * 3, [0.25] * 3)
-        self._splits: Splits = {}
+        self._splits: dict[str, tuple[Tensor, Tensor]] = {}  # images (N, H, W, C) uint8, targets (N,) int64
+        self._parts: dict[str, Part] = {}
         self._fingerprint: str | None = None
 
     def setup(self, stage: str | None = None) -> None:
         """Load the source and cut the split; a second call does nothing.
 
         Raises:
-            InputError: the source is long-tailed by itself, or the transform is for another number of channels.
+            InputError: images that cannot be read, take too much memory or have other channels than the transform, or
+                settings that do not fit them.
         """
         if self._splits:
             return
         source = self.source(self.root)
+        for remark in source.remarks:
+            log.info("%s: %s.", self.name, remark)
+        parts = parts_of(source, self.test_fraction, self.split_seed)
+        side = kept_side(self.transform, self.size)
+        refuse_larger(parts, side, self.resident_below)
+        parts = {split: part.decoded(side, self.skip_broken, self.transform) for split, part in parts.items()}
         self.class_names = source.class_names
-        self._splits, self.real_imbalance_factor = cut(
-            source, self.imbalance_factor, self.val_per_class, self.split_seed, self.size
-        )
+        self.num_classes = len(source.class_names)
+        parts, self.real_imbalance_factor = cut(parts, self.class_names, self.imbalance_factor, self.profile,
+                                                self.kept_counts, self.val_per_class, self.split_seed)  # fmt: skip
+        if self.imbalance_factor is None:
+            self.imbalance_factor = self.real_imbalance_factor
+        self._splits = {split: (resized(part.images, side), part.targets) for split, part in parts.items()}
+        self._parts = parts
         check_normalization(self.transform.mean, self.transform.std, self.image_shape[0])
-        self.num_classes = int(self.targets("train").max()) + 1
         self.class_counts = torch.bincount(self.targets("train"), minlength=self.num_classes).tolist()
         self.groups = groups_of(self.class_counts, self.group_rule)
         self._fingerprint = fingerprint(*self._splits["train"])
+
+    def listing(self) -> list[dict[str, Any]]:
+        """List every image that is used, in its order: image, label, class, split and group; none of a tensor's."""
+        grouped = any(part.groups for part in self._parts.values())
+        rows = []
+        for split, part in self._parts.items():
+            for name, label, group in zip(part.names, part.targets.tolist(), part.groups or part.names, strict=False):
+                row = {"image": name, "label": label, "class": self.class_names[label], "split": split}
+                rows.append(row | ({"group": group} if grouped else {}))
+        return rows
 
     @property
     def facts(self) -> dict[str, Any]:
         """What decides which images are trained on, as plain values."""
         return {
             "name": self.name,
-            "imbalance_factor": float(self.imbalance_factor),
+            "imbalance_factor": float(self.imbalance_factor or 0),
             "val_per_class": self.val_per_class,
             "split_seed": self.split_seed,
             "sha256": self._fingerprint,
@@ -128,7 +169,7 @@ class LongTailedDataModule(LightningDataModule):
     def image_shape(self) -> tuple[int, int, int]:
         """(C, H, W)."""
         h, w, c = self._splits["test"][0].shape[1:]
-        return c, h, w
+        return c, self.size or h, self.size or w
 
     def targets(self, split: str) -> Tensor:
         """Return a split's labels, (N,) int64."""

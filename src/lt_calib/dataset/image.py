@@ -1,6 +1,7 @@
 """Image files: found in a folder, and read as upright images of 8 bits a channel, on white."""
 
 import os
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
 
@@ -52,7 +53,7 @@ def find_files(folder: Path, unreadable: list[str]) -> tuple[list[Path], int]:
     return sorted(found), hidden
 
 
-def read_image(path: Path, mode: Literal["RGB", "L"] = "RGB") -> Image.Image:
+def read_image(path: Path, mode: Literal["RGB", "L"] = "RGB", encoded: bytes | None = None) -> Image.Image:
     """Read an image file of any size and kind that Pillow knows, of several frames the first.
 
     - Range: 0 is black and 2^bits - 1 white, in between linear, rounded to 8 bits. A PGM's maxval and a TIFF's
@@ -65,16 +66,17 @@ def read_image(path: Path, mode: Literal["RGB", "L"] = "RGB") -> Image.Image:
     Args:
         path: Of a regular file, or a link to one.
         mode: ``"RGB"``, or ``"L"`` for grey (ITU-R 601 luma).
+        encoded: The file's content, where it is at hand; the path is its name only.
 
     Raises:
         InputError: it is no regular file, no image, damaged, of more than twice ``PIL.Image.MAX_IMAGE_PIXELS``, or
             does not say what white is. The message names the file.
     """
     try:
-        if not path.is_file():  # a named pipe would be waited for
+        if encoded is None and not path.is_file():  # a named pipe would be waited for
             raise OSError("it is no regular file, or not there")
         # A stream, since what Pillow maps into memory by its name comes out scrambled where a TIFF is to be turned.
-        with path.open("rb") as stream, Image.open(stream) as file:
+        with path.open("rb") if encoded is None else BytesIO(encoded) as stream, Image.open(stream) as file:
             if 0 in file.size:
                 raise ValueError("it has no pixels")
             image = to_8_bits(file) or _on_white(file)

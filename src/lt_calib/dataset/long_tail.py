@@ -9,37 +9,95 @@ from numpy.typing import NDArray
 
 GROUP_NAMES = ("head", "medium", "tail")
 BY_COUNT = (100, 20)  # head above the first, tail below the second
+UNEVEN = 1.2  # largest over smallest class that still count as of one size
+PROFILES = ("exp", "step", "pareto")
 
 
-def class_counts(n_max: int, num_classes: int, imbalance_factor: float) -> list[int]:
-    """Return the exponential profile n_c = int(n_max * IF^(-c / (K - 1))), in label order.
+def class_counts(n_max: int, num_classes: int, imbalance_factor: float, profile: str = "exp") -> list[int]:
+    """Return the class counts of a profile, largest first, c = 0 .. K - 1.
+
+    - ``"exp"``: n_c = int(n_max IF^(-c / (K - 1))).
+    - ``"step"``: n_max for the first half of the classes, int(n_max / IF) for the others.
+    - ``"pareto"``: n_c = int(n_max (c + 1)^(-a)), a = log IF / log K, as of a power law.
 
     Args:
         n_max: Pictures of the largest class, >= 1.
         num_classes: K >= 1.
         imbalance_factor: IF = n_max / n_min >= 1, finite; 1 keeps the data balanced.
+        profile: As above.
 
     Raises:
-        ValueError: IF below 1 or not finite, or so large that the smallest class is left without a picture.
+        ValueError: another profile, IF below 1 or not finite, or so large that a class is left without an image.
 
     Reference:
         Cao et al., "Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss", 2019, section 4.
     """
-    if not (math.isfinite(imbalance_factor) and imbalance_factor >= 1):
-        raise ValueError(
-            f"imbalance factor {imbalance_factor} must be a finite number >= 1 "
-            "(n_max / n_min: 100 means that the largest class has 100 times the pictures of the smallest)"
-        )
     if n_max < 1 or num_classes < 1:
         raise ValueError(f"n_max {n_max} and num_classes {num_classes} must be >= 1")
-    exponents = [-c / (num_classes - 1) if num_classes > 1 else 0.0 for c in range(num_classes)]
-    counts = [int(n_max * imbalance_factor**e) for e in exponents]
+    counts = [int(n_max * share) for share in shares(num_classes, imbalance_factor, profile)]
     if min(counts) < 1:
         raise ValueError(
             f"imbalance factor {imbalance_factor} leaves class {counts.index(0)} without a picture: "
             f"the largest class has {n_max}, so the factor must be <= {n_max}"
         )
     return counts
+
+
+def shares(num_classes: int, imbalance_factor: float, profile: str = "exp") -> list[float]:
+    """Return n_c / n_max of a profile, 1 to 1 / IF; see :func:`class_counts`."""
+    if not (math.isfinite(imbalance_factor) and imbalance_factor >= 1):
+        raise ValueError(
+            f"imbalance factor {imbalance_factor} must be a finite number >= 1 "
+            "(n_max / n_min: 100 means that the largest class has 100 times the pictures of the smallest)"
+        )
+    last = max(num_classes - 1, 1)
+    if profile == "exp":
+        return [imbalance_factor ** (-c / last) for c in range(num_classes)]
+    if profile == "step":
+        half = (num_classes + 1) // 2
+        return [1.0] * half + [1 / imbalance_factor] * (num_classes - half)
+    if profile == "pareto":
+        return [imbalance_factor ** (-math.log(c + 1) / math.log(last + 1)) for c in range(num_classes)]
+    raise ValueError(f"dataset.profile={profile} must be one of {', '.join(PROFILES)}")
+
+
+def wanted_counts(
+    available: Sequence[int],
+    imbalance_factor: float | None,
+    profile: str = "exp",
+    counts: Sequence[int] | None = None,
+) -> list[int]:
+    """Choose how many training images of each class are kept.
+
+    Classes of about one size are cut in label order, n_max being the smallest. Of others the largest stays the largest,
+    and n_max is as large as the profile allows.
+
+    Args:
+        available: (K,) images of each class.
+        imbalance_factor: IF >= 1; None keeps all.
+        profile: See :func:`class_counts`.
+        counts: (K,) wanted counts, in the place of both.
+
+    Raises:
+        ValueError: a factor or profile out of its range, or counts that are not there.
+    """
+    k = len(available)
+    if counts is not None:
+        if len(counts) != k or not all(1 <= n <= m for n, m in zip(counts, available, strict=True)):
+            raise ValueError(
+                f"dataset.class_counts={list(counts)} must be {k} numbers, each from 1 to the images that the "
+                f"class has: {list(available)}"
+            )
+        return list(counts)
+    if imbalance_factor is None:
+        return list(available)
+    if max(available) <= UNEVEN * min(available):
+        return class_counts(min(available), k, imbalance_factor, profile)
+    order = sorted(range(k), key=lambda c: -available[c])
+    of_share = zip(order, shares(k, imbalance_factor, profile), strict=True)
+    n_max = int(min(available[c] / share for c, share in of_share) + 1e-9)
+    counts = class_counts(max(n_max, 1), k, imbalance_factor, profile)
+    return [counts[order.index(c)] for c in range(k)]
 
 
 def split_indices(

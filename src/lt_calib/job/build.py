@@ -87,7 +87,7 @@ def build(cfg: DictConfig, folder: Path) -> Job:
 def build_logger(cfg: DictConfig, config: dict[str, Any], folder: Path) -> Any:
     """Build the logger: group = experiment, tags = data set, imbalance factor, augmentation."""
     augment = (cfg.augment or {}).get("_target_", "none").split(".")[-1]
-    tags = [cfg.dataset.name, f"IF {cfg.dataset['if']:g}", augment]
+    tags = [cfg.dataset.name, f"IF {cfg.dataset['if'] or 'natural'}", augment]
     about: dict[str, Any] = {"config": config, "folder": folder, "group": cfg.experiment, "tags": tags}
     return make(cfg, "logger", **about) if rank() == 0 else NoLogger(**about)
 
@@ -100,7 +100,10 @@ def build_data(cfg: DictConfig) -> Data:
     if "_target_" in cfg.stage2:
         nearest = nearest_factor(list(cfg.dataset.recipe.stage2), factor)
         if nearest != factor:
-            log.info("Stage 2's settings are listed for other imbalance factors than %g: those of %g.", factor, nearest)
+            log.info(
+                "Stage 2's settings are listed for other imbalance factors than %g: those of %g.",
+                data.imbalance_factor, nearest,
+            )  # fmt: skip
     if "_target_" in cfg.resample:
         if cfg.resample.space not in ("pixels", "features"):
             raise InputError(f"resample.space={cfg.resample.space} must be 'pixels' or 'features'")
@@ -109,7 +112,7 @@ def build_data(cfg: DictConfig) -> Data:
         elif "_target_" not in cfg.stage2:
             raise InputError("resample.space=features is for stage 2, and there is none: set stage2=crt, say")
     n = data.class_counts
-    shown = factor_shown(factor, data.real_imbalance_factor)
+    shown = factor_shown(data.imbalance_factor, data.real_imbalance_factor)
     log.info("%s, IF %s: %d training images, %d to %d per class.", data.name, shown, sum(n), max(n), min(n))
     return data
 

@@ -81,8 +81,8 @@ def read_results(folder: Path) -> dict[str, Any]:
     return results
 
 
-def write_history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write history.csv, one row per epoch of both stages."""
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write a CSV of rows that need not have all columns."""
     columns = list(dict.fromkeys(key for row in rows for key in row)) or ["stage", "epoch"]
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")

@@ -79,7 +79,9 @@ class WandbLogger:
             return wandb.init(
                 project=accepted(project, "project"),
                 entity=entity,
-                name=accepted(f"{config['name']} {dataset['name']} IF {dataset['if']:g} seed {config['seed']}"),
+                name=accepted(
+                    f"{config['name']} {dataset['name']} IF {dataset['if'] or 'natural'} seed {config['seed']}"
+                ),
                 id=run_id,
                 # A resumed offline run cannot ask what was there before: its part is merged when it is uploaded.
                 resume="allow" if mode == "online" else None,

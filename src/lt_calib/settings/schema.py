@@ -64,6 +64,8 @@ def register() -> None:
     ConfigStore.instance().store(name="schema", node=Config)
     OmegaConf.register_new_resolver("recipe", _recipe, replace=True)
     OmegaConf.register_new_resolver("changed", _changed, replace=True)
+    OmegaConf.register_new_resolver("name_of", lambda path: Path(path).expanduser().resolve().stem, replace=True)
+    OmegaConf.register_new_resolver("factor", lambda factor: "natural" if factor is None else factor, replace=True)
 
 
 def composed(*overrides: str) -> DictConfig:
@@ -98,8 +100,13 @@ def changed_of(config: dict[str, Any]) -> dict[str, Any]:
     return {key: mine.get(key) for key in keys if not key.startswith("grid")} | grid
 
 
-def nearest_factor(listed: list[float], imbalance_factor: float) -> float:
-    """Return the listed imbalance factor that is nearest on a log scale; of two equally near, the larger."""
+def nearest_factor(listed: list[float], imbalance_factor: float | None) -> float:
+    """Return the listed imbalance factor that is nearest on a log scale; of two equally near, the larger.
+
+    Of None, the data's own, which is not known before they are read, 100 is taken.
+    """
+    if imbalance_factor is None:
+        imbalance_factor = 100
     number = isinstance(imbalance_factor, int | float) and not isinstance(imbalance_factor, bool)
     if not (number and math.isfinite(imbalance_factor) and imbalance_factor >= 1):
         raise InputError(

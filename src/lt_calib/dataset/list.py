@@ -1,0 +1,54 @@
+"""Lists of images, ``path label`` per line, as the published long-tailed benchmarks have them."""
+
+from pathlib import Path
+
+from lt_calib.dataset.folder import class_order
+from lt_calib.dataset.rows import Row, source_of
+from lt_calib.dataset.source import Source
+from lt_calib.errors import InputError
+
+
+def listed(root: str, *, train: str, test: str | None = None, val: str | None = None) -> Source:
+    """Read lists whose labels are numbers, which stay, or names.
+
+    Args:
+        root: The folder that paths are relative to; ``classes.txt`` there names or orders the classes.
+        train: The list of the training images, a path from here or from ``root``.
+        test: Likewise; None has a part of the training images split off.
+        val: Likewise, by choice.
+
+    Raises:
+        InputError: a list is not there, or a line of it is no path and label.
+    """
+    top = Path(root).expanduser()
+    rows = []
+    for split, name in (("train", train), ("val", val), ("test", test)):
+        if name is not None:
+            rows += _read(find(name, top, f"dataset.{split}"), split)
+    if not all(isinstance(row.label, int) for row in rows):
+        rows = [row._replace(label=str(row.label)) for row in rows]
+    return source_of(rows, top, class_order(top / "classes.txt"))
+
+
+def find(name: str, root: Path, setting: str) -> Path:
+    """Find a file from here or from ``root``.
+
+    Raises:
+        InputError: it is at neither place.
+    """
+    for path in (Path(name).expanduser(), root / name):
+        if path.is_file():
+            return path
+    raise InputError(f"{setting}={name} is no file, neither from here nor from dataset.root={root}")
+
+
+def _read(path: Path, split: str) -> list[Row]:
+    rows = []
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+        if not line.strip():
+            continue
+        image, _, label = line.strip().rpartition(" ")  # blanks stand in paths too
+        if not image:
+            raise InputError(f"{path}, line {number}: {line!r} is no path and label with a blank between them")
+        rows.append(Row(image.strip(), None, int(label) if label.isdecimal() else label, split))
+    return rows
