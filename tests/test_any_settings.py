@@ -3,6 +3,7 @@
 import math
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ PER_CLASS = 12  # images, of which 6 are tested on
 @pytest.fixture(scope="module", autouse=True)
 def few_digits():
     """A dozen digits a class, so that an epoch is a moment."""
-    whole = digits("")
+    whole: Any = digits("")
     rows = torch.cat([torch.where(whole.train_targets == c)[0][:PER_CLASS] for c in range(10)])
     tested = torch.cat([torch.where(whole.test_targets == c)[0][: PER_CLASS // 2] for c in range(10)])
     few = Source(

@@ -5,6 +5,7 @@ import re
 import shutil
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -66,7 +67,8 @@ def test_a_backbone_of_ones_own_is_loaded_where_it_is_trusted(trained, tmp_path,
 def digit_pictures() -> torch.Tensor:
     from lt_calib.dataset.digits import digits
 
-    return digits().test_images.permute(0, 3, 1, 2)
+    source: Any = digits()
+    return source.test_images.permute(0, 3, 1, 2)
 
 
 def test_probabilities_are_the_runs_calibrated_ones(trained):

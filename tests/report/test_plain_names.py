@@ -4,6 +4,7 @@ import csv
 import html.parser
 import io
 import re
+from typing import Any
 
 import pytest
 from rich import get_console
@@ -83,7 +84,7 @@ def test_csv(rows):
 
 def test_html(rows):
     texts, tags = [], set()
-    parser = html.parser.HTMLParser()
+    parser: Any = html.parser.HTMLParser()
     parser.handle_data = texts.append
     parser.handle_starttag = lambda tag, attrs: tags.add(tag)
     parser.feed(page(rows, by_factor(rows), [], [], "test"))
@@ -109,7 +110,7 @@ def test_everything_is_written_and_printed(tmp_path, monkeypatch, capsys):
 
 
 def test_the_screen_prints_names_as_they_are(tmp_path):
-    ours = run(tmp_path, "ce", 2.0) | {"name": "[bold]x[/bold] :boom: [/nothing]"}
+    ours: Any = run(tmp_path, "ce", 2.0) | {"name": "[bold]x[/bold] :boom: [/nothing]"}
     ours["calibrated"] = {"stage1": {"method": "[red]mine", "test": ours["stage1"]["test"]}}
     with get_console().capture() as captured:
         print_table(ours)
@@ -120,7 +121,7 @@ def test_the_screen_prints_names_as_they_are(tmp_path):
 
 def test_of_runs_alike_no_figure_is_lost_from_the_page(tmp_path, monkeypatch):
     for i in range(2):
-        ours = run(tmp_path / str(i), "ce", 2.0) | {"settings": str(i)}
+        ours: Any = run(tmp_path / str(i), "ce", 2.0) | {"settings": str(i)}
         (ours["folder"] / "figures").mkdir()
         (ours["folder"] / "figures" / "groups.png").write_bytes(b"png" + bytes([i]))
         kept(ours)

@@ -4,7 +4,7 @@ import hashlib
 import math
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
@@ -179,11 +179,11 @@ def gini(counts: np.ndarray) -> float:
 
 
 def _without(names: Sequence[str], counts: np.ndarray) -> str:
-    none = [names[c] for c in np.flatnonzero(counts == 0)]
+    none = [names[c] for c in np.flatnonzero(counts == 0).tolist()]
     return f"; {len(none)} classes have none: {_some(none)}" if none else ""
 
 
-def _examples(found: Iterator[str] | map) -> str:  # type: ignore[type-arg]
+def _examples(found: Iterable[str]) -> str:
     some = list(found)
     return f": {_some(some)}" if some else ""
 
