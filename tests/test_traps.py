@@ -216,8 +216,6 @@ def test_class_weights_beside_an_augmentation_that_moves_the_labels_are_refused(
         InputError, match=r"moves the labels' frequencies away from n / N, and \w+ weighs the classes by these"
     ):
         built(DIGITS, *words)
-    built(DIGITS, *words, "allow_double_correction=true")
-    built(DIGITS, *words, "dataset.if=1")
 
 
 def of_group(group: str, name: str) -> Any:
@@ -227,7 +225,7 @@ def of_group(group: str, name: str) -> Any:
         if isinstance(default, DictConfig):
             ((key, value),) = default.items()
             group, _, place = str(key).lstrip("/").partition("@")
-            node[place] = OmegaConf.merge(of_group(group, value), node.get(place, {}))
+            node[place] = OmegaConf.merge(of_group(group, value), node.get(place) or {})
         elif default != "_self_":
             node = OmegaConf.merge(of_group(group, default), node)
     return node

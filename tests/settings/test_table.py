@@ -9,6 +9,7 @@ from lt_calib.settings.table import (
     canonical,
     differing_keys,
     flatten,
+    hash_of,
     matters_for,
     settings_for,
     settings_hash,
@@ -91,6 +92,11 @@ def test_equal_values_are_equal():
     assert differing_keys(config("stage1.lr=1"), config("stage1.lr=1.0")) == []
     assert canonical([1.0, (2.0, 0.5)]) == [1, [2, 0.5]]
     assert canonical(True) is True
+    assert canonical({"a": [-0.0, {"b": 2.0}]}) == {"a": [0, {"b": 2}]}
+    assert hash_of(canonical([-0.0, 1e-1])) == hash_of(canonical([0, 0.1]))
+    for one, other in ((True, 1), (False, 0), ([True], [1]), ("1", 1), (None, 0)):
+        assert differing_keys({"stage1": {"a": one}}, {"stage1": {"a": other}}) == ["stage1.a"]
+    assert differing_keys({"stage1": {"a": None}}, {"stage1": {}}) == []  # a new setting, that is not set
     assert canonical(1e300) == 1e300
 
 

@@ -14,7 +14,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from lt_calib.errors import InputError
-from lt_calib.settings.table import matters_for, settings_for
+from lt_calib.settings.table import equal, matters_for, settings_for
 
 MAX_FOLDER = 150
 
@@ -95,7 +95,7 @@ def changed_of(config: dict[str, Any]) -> dict[str, Any]:
     except HydraException:
         return {}
     mine, theirs = (settings_for(c, ("stage1", "results"), without=("recorded",)) for c in (config, own))
-    keys = sorted(k for k in mine.keys() | theirs.keys() if mine.get(k) != theirs.get(k))
+    keys = sorted(k for k in mine.keys() | theirs.keys() if not equal(mine.get(k), theirs.get(k)))
     grid = {"grid": True} if any(key.startswith("grid") for key in keys) else {}
     return {key: mine.get(key) for key in keys if not key.startswith("grid")} | grid
 

@@ -99,7 +99,12 @@ def settings_for(config: Mapping[str, Any], words: Collection[str], without: Col
 def differing_keys(old: Mapping[str, Any], new: Mapping[str, Any], words: Collection[str] = SAME_RUN) -> list[str]:
     """Name the settings that differ between two configurations and matter for one of ``words``."""
     a, b = settings_for(old, words), settings_for(new, words)
-    return sorted(k for k in a.keys() | b.keys() if a.get(k) != b.get(k))
+    return [key for key in sorted(a.keys() | b.keys()) if not equal(a.get(key), b.get(key))]
+
+
+def equal(one: Any, other: Any) -> bool:
+    """Compare settings as their hash does: ``true`` is not 1, which it is to Python."""
+    return json.dumps(canonical(one), sort_keys=True) == json.dumps(canonical(other), sort_keys=True)
 
 
 def settings_hash(config: Mapping[str, Any]) -> str:
@@ -124,7 +129,9 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def canonical(value: Any) -> Any:
-    """Write equal values alike: 0 and 0.0 are one setting, and a list's are its elements'."""
+    """Write equal values alike: 0, 0.0 and -0.0 are one setting, and what is inside lists and dicts alike."""
+    if isinstance(value, Mapping):
+        return {key: canonical(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [canonical(one) for one in value]
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
