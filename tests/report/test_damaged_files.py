@@ -124,3 +124,15 @@ def test_a_file_is_named_itself(tmp_path, caplog, monkeypatch):
         main()
     with pytest.raises(InputError, match="is not there"):
         read_runs([tmp_path / "results.json"])
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("grid.json", "{"), ("grid.json", "[]"), ("results.json", "{"), ("grid.npz", "no arrays")]
+)
+def test_a_point_of_damaged_files_names_the_file(tmp_path, monkeypatch, name, text):
+    ours = run_with_grid(tmp_path / "run", 0, [0.5], 0) | {"schema": 2}
+    path = kept(ours)
+    (tmp_path / "run" / name).write_text(text)
+    monkeypatch.setattr("sys.argv", ["report", str(path), "--point", "0"])
+    with pytest.raises(SystemExit, match=str(tmp_path / "run" / name)):
+        main()

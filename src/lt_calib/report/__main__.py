@@ -5,7 +5,6 @@ A run that failed or has not finished is listed as such, and not counted.
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from lt_calib.closed_pipe import outlive_reader
@@ -30,12 +29,7 @@ WHERE = {"test": "test set", "val": "held-out validation part"}
 
 
 def write(
-    folder: Path,
-    runs: Sequence[Run],
-    rows: Sequence[Row],
-    tables: Sequence[Table],
-    open_jobs: Sequence[Path],
-    split: str,
+    folder: Path, runs: list[Run], rows: list[Row], tables: list[Table], open_jobs: list[Path], split: str
 ) -> None:
     """Write report.md, .csv, .tex and .html, report_by_factor.csv and the figures into ``folder``."""
     from lt_calib.report.figures import draw_comparisons
@@ -67,9 +61,7 @@ def main() -> None:
     """Run the command."""
     outlive_reader()
     parser = argparse.ArgumentParser(prog="python -m lt_calib.report", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument(
-        "folders", nargs="+", type=Path, metavar="FOLDER", help="searched for results.json; or such a file"
-    )
+    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="searched for results; or one's file")
     parser.add_argument("--split", choices=("test", "val"), default="test", help="val: the held-out validation part")
     parser.add_argument("--reference", metavar="METHOD", help="what every other method's difference is taken from")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write report.md, .csv, .tex, .html and figures there")
@@ -81,7 +73,8 @@ def main() -> None:
 
             if len(args.folders) != 1:
                 sys.exit("--point draws one run: name its folder alone")
-            print("\n".join(map(plain, draw_point(args.folders[0], args.point))))
+            folder = args.folders[0].parent if args.folders[0].is_file() else args.folders[0]
+            print("\n".join(map(plain, draw_point(folder, args.point))))
             return
         if args.out:
             check_writable(args.out)

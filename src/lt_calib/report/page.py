@@ -1,7 +1,6 @@
 """One self-contained HTML page: sortable tables and the figures inside, without a network."""
 
 import base64
-from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
@@ -43,11 +42,7 @@ for (const table of document.querySelectorAll("table")) {
 
 
 def page(
-    rows: Sequence[Row],
-    tables: Sequence[Table],
-    figures: Sequence[tuple[str, Path]],
-    unfinished: Sequence[Path],
-    split: str,
+    rows: list[Row], tables: list[Table], figures: list[tuple[str, Path]], unfinished: list[Path], split: str
 ) -> str:
     """Write the page.
 
