@@ -8,7 +8,8 @@ from lt_calib.measure.evaluate import evaluate, ways
 from lt_calib.measure.predictions import Predictions
 from lt_calib.settings.check import make
 from tests.conftest import CONF, plugins
-from tests.metric.conftest import CASES
+from tests.metric.bad import BAD_PAIRS, GOOD
+from tests.metric.conftest import CASES, labels, soft
 
 
 def function(name):
@@ -28,12 +29,22 @@ def test_the_order_of_the_pictures_does_not_matter(name, case):
     assert values(name, probs[order], targets[order]) == pytest.approx(values(name, probs, targets), abs=1e-6)
 
 
+@pytest.mark.parametrize("bad", BAD_PAIRS)
 @pytest.mark.parametrize("name", plugins("metric"))
-def test_nan_is_refused(name):
-    probs = torch.full((4, 3), 1 / 3)
-    probs[1, 1] = float("nan")
-    with pytest.raises(ValueError, match="NaN"):
-        function(name)(probs, torch.zeros(4, dtype=torch.int64))
+def test_bad_predictions_and_labels_are_refused(name, bad):
+    predictions, targets, said = BAD_PAIRS[bad]
+    function(name)(*GOOD)
+    for call in (function(name), lambda z, y: evaluate(z, y, {}, {name: function(name)})):
+        with pytest.raises(ValueError, match=said):
+            call(predictions, targets)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+@pytest.mark.parametrize("name", plugins("metric"))
+def test_half_and_double_precision_are_measured_too(name, dtype):
+    probs = soft(3, 200, 10).to(dtype)
+    found, exact = (function(name)(p, labels(4, 200, 10)) for p in (probs, soft(3, 200, 10)))
+    torch.testing.assert_close(found, exact, rtol=0.1, atol=0.02)  # a picture may fall into the next bin
 
 
 @pytest.mark.parametrize("name", plugins("metric"))

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 from lt_calib.settings import check
 from tests.conftest import CONF, plugins
+from tests.metric.bad import BAD_LOGITS, BAD_PAIRS
 
 NAMES = plugins("posthoc")
 KEEPS_PREDICTIONS = {"temperature", "class_temperature"}
@@ -57,12 +58,16 @@ def test_not_fitted_and_the_state_dict(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_bad_logits(name):
-    logits, targets = sample(n=20)
+def test_bad_logits_and_labels_are_refused(name):
+    fitted = make(name).fit(*sample(n=40))
+    for logits, targets, said in BAD_PAIRS.values():
+        with pytest.raises(ValueError, match=said):
+            make(name).fit(logits, targets)
+    for logits, said in [*BAD_LOGITS.values(), (torch.zeros(3, 4), r"must be \(N, 5\)")]:
+        with pytest.raises(ValueError, match=said):
+            fitted(logits)
     with pytest.raises(ValueError, match=r"must be \(N, 5\)"):
-        make(name).fit(logits[:, :4], targets)
-    with pytest.raises(ValueError, match="finite"):
-        make(name).fit(logits.clone().fill_(float("nan")), targets)
+        make(name).fit(torch.zeros(3, 4), torch.tensor([0, 1, 2]))
 
 
 @pytest.mark.parametrize("name", NAMES)

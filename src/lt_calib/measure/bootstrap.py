@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lt_calib.measure.check import check_probs
+from lt_calib.measure.check import check_labeled
 from lt_calib.seed import generator
 
 CHUNK = 100  # resamples at a time
@@ -19,9 +19,9 @@ def picture_scores(logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
         logits: (N, K) float, those whose softmax is the model's prediction.
         targets: (N,) int64.
     """
+    check_labeled(logits, targets)
     logits = logits.double()
     probs = torch.softmax(logits, dim=1)
-    check_probs(probs, targets)
     confidence, prediction = probs.max(dim=1)
     correct = (prediction == targets).double()
     return {

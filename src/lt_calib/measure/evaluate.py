@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lt_calib.measure.check import check_labeled
 from lt_calib.measure.direction import way_of
 
 MetricFunction = Callable[..., Any]  # a number or () tensor, or a NamedTuple of them
@@ -37,6 +38,7 @@ def evaluate(
         ``{"acc", "ece", ..., "acc_head", ...}``, fractions; a metric of several values has a key for each, such as
         ``ece_floor_mean``; None for a group without a class or picture.
     """
+    check_labeled(logits, targets)
     logits = logits.float()
     probs = torch.softmax(logits, dim=1)
 

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from lt_calib.measure.check import check_no_nan
+from lt_calib.measure.check import check_labeled
 from lt_calib.measure.direction import better
 
 
@@ -17,5 +17,5 @@ def accuracy(probs: Tensor, targets: Tensor) -> Tensor:
     Shape:
         Returns () float32, a fraction.
     """
-    check_no_nan(probs)
+    check_labeled(probs, targets)
     return (probs.argmax(dim=1) == targets).float().mean()

@@ -20,7 +20,7 @@ def balanced_accuracy(probs: Tensor, targets: Tensor) -> Tensor:
     Shape:
         Returns () float32, a fraction.
     """
-    check_probs(probs, targets)
+    probs = check_probs(probs, targets)
     k = probs.shape[1]
     count = torch.bincount(targets, minlength=k)
     correct = torch.bincount(targets[probs.argmax(dim=1) == targets], minlength=k)

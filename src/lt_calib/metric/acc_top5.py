@@ -20,7 +20,7 @@ def top5_accuracy(probs: Tensor, targets: Tensor) -> Tensor:
     Shape:
         Returns () float32, a fraction.
     """
-    check_probs(probs, targets)
+    probs = check_probs(probs, targets)
     own = probs.gather(1, targets[:, None])
     earlier = torch.arange(probs.shape[1], device=probs.device) < targets[:, None]
     before = (probs > own) | ((probs == own) & earlier)

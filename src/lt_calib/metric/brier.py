@@ -21,6 +21,6 @@ def brier_score(probs: Tensor, targets: Tensor) -> Tensor:
     Reference:
         Brier, "Verification of Forecasts Expressed in Terms of Probability", 1950, equation 2.
     """
-    check_probs(probs, targets)
+    probs = check_probs(probs, targets)
     labels = F.one_hot(targets, probs.shape[1])
     return (probs.double() - labels).square().sum(dim=1).mean().float()

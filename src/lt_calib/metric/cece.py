@@ -36,8 +36,7 @@ def class_bin_sums(probs: Tensor, targets: Tensor, n_bins: int = 15) -> ClassBin
     """
     if n_bins < 1:
         raise ValueError(f"n_bins {n_bins} must be >= 1")
-    probs = probs.float()
-    check_probs(probs, targets)
+    probs = check_probs(probs, targets).float()
     k = probs.shape[1]
     index = (bin_index(probs, n_bins) + n_bins * torch.arange(k, device=probs.device)).flatten()
     label = torch.zeros_like(probs).scatter_(1, targets[:, None], 1.0)

@@ -57,9 +57,7 @@ def confidence_and_correct(probs: Tensor, targets: Tensor) -> tuple[Tensor, Tens
     Raises:
         ValueError: logits, or NaN.
     """
-    probs = probs.float()
-    check_probs(probs, targets)
-    confidence, prediction = probs.max(dim=1)
+    confidence, prediction = check_probs(probs, targets).float().max(dim=1)
     return confidence, prediction == targets
 
 

@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from lt_calib.measure.check import check_no_nan
+from lt_calib.measure.check import check_labeled
 from lt_calib.measure.direction import better
 
 
@@ -18,5 +18,5 @@ def negative_log_likelihood(logits: Tensor, targets: Tensor) -> Tensor:
     Shape:
         Returns () float32, nats.
     """
-    check_no_nan(logits)
+    check_labeled(logits, targets)
     return F.cross_entropy(logits.double(), targets).float()

@@ -9,6 +9,8 @@ import torch
 from scipy import optimize
 from torch import Tensor, nn
 
+from lt_calib.measure.check import check_labeled, check_logits
+
 MAX_STEPS = 1000
 PRIOR_SCALE = 0.5
 FEWEST = 5  # wrong images, and right ones, that a parameter wants
@@ -67,20 +69,9 @@ class Calibrator(nn.Module):
             targets: (N,) int64.
 
         Raises:
-            ValueError: wrong shapes, or logits that are not finite.
+            ValueError: wrong shapes or types, logits that are not finite, or a label out of range.
         """
-        if (
-            logits.ndim != 2
-            or logits.shape[1] != self.num_classes
-            or targets.shape != logits.shape[:1]
-            or not len(logits)
-        ):
-            raise ValueError(
-                f"logits {tuple(logits.shape)} and targets {tuple(targets.shape)} must be (N, {self.num_classes}) and "
-                "(N,) with N >= 1"
-            )
-        if not bool(logits.isfinite().all()):
-            raise ValueError("logits must be finite: the model has diverged")
+        check_labeled(logits, targets, self.num_classes)
         # Copies: what a model computed in inference mode cannot be differentiated through.
         logits, targets = logits.double().clone(), targets.clone()
         self.search(logits, targets)
@@ -118,9 +109,11 @@ class Calibrator(nn.Module):
 
         Raises:
             RuntimeError: not fitted.
+            ValueError: another shape or type, or logits that are not finite.
         """
         if not bool(self.fitted):
             raise RuntimeError(f"{type(self).__name__} is not fitted: call fit(logits, targets) on the validation part")
+        check_logits(logits, self.num_classes)
         return self.probs(logits.double()).float()
 
 
