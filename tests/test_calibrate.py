@@ -165,9 +165,9 @@ def test_the_calibrated_stages_are_drawn_and_taken_back(folder, monkeypatch):
     (folder / "config.yaml").write_text((folder / "config.yaml").read_text().replace("figures: false", "figures: true"))
     seen, draw = {}, of_run.reliability
 
-    def spy(probs, targets, title):
+    def spy(probs, targets, title, n_bins):
         seen[title] = probs, targets
-        return draw(probs, targets, title)
+        return draw(probs, targets, title, n_bins)
 
     monkeypatch.setattr(of_run, "reliability", spy)
     calibrate_folder(folder, ["posthoc=class_temperature"])

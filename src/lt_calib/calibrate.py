@@ -21,6 +21,7 @@ from lt_calib.files.folder import check_writable
 from lt_calib.job.build_posthoc import posthoc_of, refuse_without_validation
 from lt_calib.job.parts import Metrics, Posthoc, Splits
 from lt_calib.job.results import read_predictions, read_results, with_intervals, write_json
+from lt_calib.measure.binning import N_BINS
 from lt_calib.measure.cross_fit import cross_fitted, log_probs, made_worse
 from lt_calib.measure.evaluate import evaluate
 from lt_calib.posthoc.base import Calibrator
@@ -33,7 +34,7 @@ log = logging.getLogger("lt_calib.calibrate")  # under python -m, __name__ is "_
 
 
 def calibrate(
-    posthoc: Posthoc, predictions: Mapping[str, Splits], groups: Mapping[str, list[int]], metrics: Metrics
+    posthoc: Posthoc, predictions: Mapping[str, Splits], groups: Mapping[str, list[int]], metrics: Metrics, n_bins: int
 ) -> tuple[dict[str, Any], dict[str, Calibrator]]:
     """Fit one calibrator for each stage to its validation logits, and measure it on the test set.
 
@@ -45,6 +46,7 @@ def calibrate(
         predictions: Stage -> split -> (logits, targets).
         groups: Classes of head, medium and tail.
         metrics: Name -> function.
+        n_bins: Of the ECE, and of all that stands beside it.
 
     Returns:
         Stage -> ``{"method", "parameters", "doubts", "test", "val", ...}``, and stage -> calibrator; ``"doubts"`` are
@@ -67,7 +69,7 @@ def calibrate(
             "parameters": calibrator.settings(),
             "doubts": calibrator.doubts,
             "test": evaluate(after, targets, groups, metrics),
-            **with_intervals(after, targets),
+            **with_intervals(after, targets, n_bins),
         }
         crossed = cross_fitted(posthoc.make, held_out, labels)
         if crossed is not None:
@@ -162,7 +164,8 @@ def add_calibrated(
 
     path, calibrated = folder / CALIBRATORS, {}
     if posthoc is not None:
-        results["calibrated"], calibrators = calibrate(posthoc, predictions, results["dataset"]["groups"], metrics)
+        groups, n_bins = results["dataset"]["groups"], results.get("n_bins", N_BINS)
+        results["calibrated"], calibrators = calibrate(posthoc, predictions, groups, metrics, n_bins)
         states = {stage: calibrator.state_dict() for stage, calibrator in calibrators.items()}
         content = {"schema": 1, "posthoc": posthoc.settings, **states}
         write_atomically(path, lambda stream: torch.save(content, stream))

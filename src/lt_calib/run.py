@@ -90,7 +90,8 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
         out.write_rows(folder / "history.csv", history)
         figures: list[Path] = []
         if job.figures:
-            loss = job.stages[-1].loss_settings | fits[job.stages[-1].name].get("point", {})
+            last = job.stages[-1]
+            loss = last.loss_settings | fits[last.name].get("point", {}) | {"class_counts": last.data.class_counts}
             sheet = training_images(job.stages[0])
             figures = draw_figures(folder / "figures", results, predictions, history, loss, sheet)
         results, drawn = add_calibrated(folder, results, job.posthoc, predictions, job.metrics, job.figures)

@@ -37,9 +37,18 @@ def test_factor_out_of_range(factor):
         class_counts(100, 10, factor)
 
 
-def test_factor_that_empties_a_class_names_the_bound():
-    with pytest.raises(ValueError, match=r"class 7 without a picture.*<= 124"):
-        class_counts(124, 10, 1000)
+@pytest.mark.parametrize(("n_max", "factor", "empty", "least"), [
+    (124, 1000, 7, 1000),
+    (49, 49, 9, 50),  # int(49 * 49^-1) = int(0.999...) = 0
+    (48, 49, 9, 50),
+    (99, 99.5, 9, 100),
+])  # fmt: skip
+def test_a_factor_that_leaves_a_class_empty_says_how_many_images_it_needs(n_max, factor, empty, least):
+    with pytest.raises(ValueError, match=rf"class {empty} without an image.*n_max = {n_max},.*n_max >= {least}$"):
+        class_counts(n_max, 10, factor)
+    assert min(class_counts(least, 10, factor)) == 1
+    with pytest.raises(ValueError, match="without an image"):
+        class_counts(least - 1, 10, factor)
 
 
 def legacy(targets, counts):

@@ -1,38 +1,45 @@
 """What is drawn, not that a file exists."""
 
+import itertools
 import re
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from matplotlib.colors import to_hex
+from matplotlib.text import Text
 
 from lt_calib.figure.accuracy_ece import accuracy_against_ece
 from lt_calib.figure.by_frequency import accuracy_by_frequency
 from lt_calib.figure.class_counts import class_count_bars
 from lt_calib.figure.confusion import confusion, group_confusion
+from lt_calib.figure.grid_map import grid_map
+from lt_calib.figure.groups import group_bars
+from lt_calib.figure.of_run import saved
 from lt_calib.figure.pictures import picture_sheet
-from lt_calib.figure.reliability import group_reliability, reliability_curves
+from lt_calib.figure.reliability import group_reliability, reliability, reliability_curves
 from lt_calib.figure.risk_coverage import risk_coverage_curves
 from lt_calib.figure.smoothing import smoothing_curves
-from lt_calib.figure.style import GROUP_COLOURS, save
+from lt_calib.figure.style import GROUP_COLOURS, save, style
 from lt_calib.figure.training import training_curves
 from lt_calib.figure.true_class import true_class_histograms
 from lt_calib.metric.ece import bin_sums
 
+Model = tuple[torch.Tensor, torch.Tensor]
 GROUPS = {"head": [0, 1], "medium": [2], "tail": [3, 4]}
 
 
 @pytest.fixture
-def model() -> tuple[torch.Tensor, torch.Tensor]:
+def model() -> Model:
     draws = torch.Generator().manual_seed(0)
     targets = torch.arange(500) % 5
     logits = torch.eye(5)[targets] * 2 + torch.randn(500, 5, generator=draws)
     return torch.softmax(logits, dim=1), targets
 
 
-def test_group_diagrams_bars_are_the_groups_accuracies(model):
+def test_group_diagrams_bars_are_the_groups_accuracies(model: Model):
     probs, targets = model
     figure: Any = group_reliability(probs, targets, {**GROUPS, "tail": []}, "t")
     said = [text.get_text() for axis in figure.axes for text in axis.texts]
@@ -49,7 +56,77 @@ def test_group_diagrams_bars_are_the_groups_accuracies(model):
         assert [bar.get_height() for bar in bars] == pytest.approx(wanted)
 
 
-def test_curves_of_two_models_are_their_gaps(model):
+def test_an_empty_first_group_leaves_the_legend(model: Model):
+    figure: Any = group_reliability(*model, {"head": [], "medium": [0, 1], "tail": [2, 3, 4]}, "t")
+    assert {text.get_text() for text in figure.legends[0].get_texts()} == {
+        "accuracy",
+        "gap to confidence",
+        "calibrated",
+    }
+
+
+def test_ticks_of_neighbors_do_not_run_together(model: Model):
+    for figure in (group_reliability(*model, GROUPS, "t"), true_class_histograms({"a": model}, GROUPS, "t")):
+        figure.draw_without_rendering()
+        for row in {axis.get_subplotspec().rowspan.start for axis in figure.axes}:  # type: ignore[union-attr]
+            axes = [axis for axis in figure.axes if axis.get_subplotspec().rowspan.start == row]  # type: ignore[union-attr]
+            labels = [label for axis in axes for label in axis.get_xticklabels() if label.get_text()]
+            boxes = sorted((box.x0, box.x1) for box in (label.get_window_extent() for label in labels))
+            assert all(right[0] > left[1] + 2 for left, right in itertools.pairwise(boxes))
+
+
+@pytest.mark.parametrize("name", ["cost $a_{$ b", "_mine $x$"])
+def test_names_are_plain_text_in_every_figure(model: Model, name):
+    models = {name: model, "other": model}
+    table = {"acc": [0.5] * 5, "confidence": [0.75] * 5}
+    counts = [5000, 500, 200, 50, 10]
+    rows = [{"stage": 1, "epoch": e, "lr": 0.1, "loss": 1.0} for e in (1, 2)]
+    figures: list[Any] = [
+        accuracy_against_ece({name: [(0.5, 0.1)], "other": [(0.6, 0.1)]}, name),
+        reliability_curves(models, name),
+        risk_coverage_curves(models, name),
+        true_class_histograms(models, GROUPS, name),
+        group_confusion(models, GROUPS, name),
+        reliability(*model, name),
+        group_reliability(*model, GROUPS, name),
+        accuracy_by_frequency({name: table}, counts, name),
+        class_count_bars(counts, GROUPS, name),
+        training_curves(rows, name),
+        picture_sheet(torch.rand(2, 4, 4, 3), torch.eye(2), (name, "dog"), name),
+        grid_map([{"settings": {"lr": name}, "test": {"acc": 0.5}}], 0, name),
+        group_bars({"stage1": {"acc_head": 0.5}}, name),
+        smoothing_curves(counts, 0.4, 0.1),
+    ]
+    for figure in figures:
+        with style():  # as save does
+            figure.draw_without_rendering()
+        texts = figure.findobj(Text)
+        assert not any(text.get_parse_math() for text in texts if text.get_text())
+        assert not any("mathdefault" in text.get_text() for text in texts)
+    for figure in figures[:3]:  # with the names in a legend, also where one begins with an underscore
+        assert [text.get_text().startswith(name) for text in figure.axes[0].get_legend().get_texts()] == [True, False]
+
+
+def test_one_figure_that_fails_costs_itself(model: Model, tmp_path, caplog):
+    good = partial(risk_coverage_curves, {"a": model}, "t")
+    caplog.set_level("WARNING", "lt_calib")
+    paths = saved({"bad": lambda: 1 / 0, "good": good}, tmp_path)  # type: ignore[dict-item,return-value]
+    assert [path.name for path in paths] == ["good.png"]
+    assert "bad is not drawn: ZeroDivisionError" in caplog.text
+
+    def full() -> Any:
+        raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space"):
+        saved({"full": full}, tmp_path)
+
+
+def test_what_curves_leave_out_is_said(model: Model):
+    figure: Any = reliability_curves({"a": model}, "t", 100)
+    assert "100 bins; those of fewer than 20 images are not drawn" in figure.axes[0].get_xlabel()
+
+
+def test_curves_of_two_models_are_their_gaps(model: Model):
     probs, targets = model
     figure: Any = reliability_curves({"a": model, "b": (probs.flip(1), targets)}, "t")
     line = figure.axes[0].get_lines()[1]
@@ -60,7 +137,7 @@ def test_curves_of_two_models_are_their_gaps(model):
     assert len(figure.axes[0].get_lines()) == 3
 
 
-def test_histograms_of_the_true_class(model):
+def test_histograms_of_the_true_class(model: Model):
     figure: Any = true_class_histograms({"stage1": model}, GROUPS, "t")
     probs, targets = model
     rows = targets < 2
@@ -85,6 +162,11 @@ def test_class_counts_and_their_groups():
     bars = figure.axes[0].patches
     assert [bar.get_height() for bar in bars] == [100, 50, 20, 5, 1]
     assert to_hex(bars[4].get_facecolor()) == GROUP_COLOURS["tail"].lower()
+    resampled: Any = class_count_bars([100, 50, 20, 5, 1], GROUPS, "t", [100] * 5)
+    outline = resampled.axes[0].patches[-1]
+    assert outline.get_data().values.tolist() == [100] * 5
+    assert [bar.get_height() for bar in resampled.axes[0].patches[:5]] == [100, 50, 20, 5, 1]
+    assert "after resampling: 500 images" in {t.get_text() for t in resampled.axes[0].get_legend().get_texts()}
 
 
 def test_smoothing_curves_end_at_their_factors():
@@ -109,7 +191,7 @@ def test_training_curves():
     assert [list(line.get_ydata()) for line in below.get_lines()] == [[50], [10]]
 
 
-def test_risk_coverage_ends_at_the_error(model):
+def test_risk_coverage_ends_at_the_error(model: Model):
     figure: Any = risk_coverage_curves({"a": model}, "t")
     line = figure.axes[0].get_lines()[0]
     error = 100 * float((model[0].argmax(1) != model[1]).double().mean())

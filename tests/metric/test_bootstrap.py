@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 import torch
+from scipy.stats import binom
 
-from lt_calib.measure.bootstrap import bootstrap_intervals, picture_scores, resampled_means
+from lt_calib.measure.bootstrap import binomial_interval, bootstrap_intervals, picture_scores, resampled_means
 from lt_calib.metric.brier import brier_score
 from lt_calib.metric.nll import negative_log_likelihood
 from lt_calib.metric.overconf import over_confidence
@@ -46,9 +47,8 @@ def test_coverage_in_simulation():
     weights = resampled_means(torch.eye(n))  # the same resamples for every model: here drawn once, since it is linear
     levels = torch.tensor([0.025, 0.975], dtype=torch.float64)
     one = sample(n)
-    torch.testing.assert_close(
-        (weights @ scores(*one)).quantile(levels, dim=0).T.tolist(), list(bootstrap_intervals(*one).values())
-    )
+    found = list(bootstrap_intervals(*one).values())[1:]  # the first is the accuracy, whose interval is exact
+    torch.testing.assert_close((weights @ scores(*one)).quantile(levels, dim=0).T[1:].tolist(), found)
     truth = scores(*sample(1_000_000)).mean(0)
     inside = torch.zeros(4)
     for _ in range(rounds):
@@ -57,11 +57,35 @@ def test_coverage_in_simulation():
     assert bool(((inside / rounds - 0.95).abs() <= 0.02).all()), inside / rounds
 
 
-def test_intervals_of_a_model_that_is_always_right():
-    logits = 100 * torch.eye(3)[torch.arange(30) % 3]
-    intervals = bootstrap_intervals(logits, torch.arange(30) % 3)
-    assert intervals["acc"] == [1, 1]
-    assert np.allclose(intervals["brier"], 0)
+@pytest.mark.parametrize(("hits", "n", "wanted"), [
+    (500, 500, [0.025 ** (1 / 500), 1.0]),  # p^n = 0.025
+    (0, 500, [0.0, 1 - 0.025 ** (1 / 500)]),
+    (1, 1, [0.025, 1.0]),
+    (5, 10, [0.187086, 0.812914]),  # Clopper and Pearson's, tabled
+])  # fmt: skip
+def test_the_interval_of_an_accuracy_is_exact(hits, n, wanted):
+    logits, targets = torch.zeros(n, 2), torch.ones(n, dtype=torch.int64)
+    logits[:hits, 1], logits[hits:, 0] = 100, 100
+    found = bootstrap_intervals(logits, targets, resamples=100)
+    assert found["acc"] == pytest.approx(wanted, abs=1e-6)
+    if hits in (0, n):  # sure of every one: the over-confidence is 1 minus the accuracy
+        assert found["overconf"] == pytest.approx([1 - wanted[1], 1 - wanted[0]], abs=1e-6)
+        assert np.ptp(found["brier"]) == pytest.approx(0)
+
+
+@pytest.mark.parametrize("p", [0.5, 0.9, 0.995, 1.0])
+@pytest.mark.parametrize("stratified", [False, True])
+def test_the_interval_of_an_accuracy_covers(p, stratified):
+    """Exactly, by the binomial's probabilities; and where half of the images are of a class that is always right."""
+    n = 100
+    if stratified:
+        rare = binom.pmf(np.arange(n // 2 + 1), n // 2, max(0.0, 2 * p - 1))
+        mass = np.concatenate([np.zeros(n - n // 2), rare])
+    else:
+        mass = binom.pmf(np.arange(n + 1), n, p)
+    ends = [binomial_interval(hits, n) for hits in range(n + 1)]
+    covered = sum(m for m, (low, high) in zip(mass, ends, strict=True) if low <= p <= high)
+    assert covered >= 0.95
 
 
 def test_intervals_are_of_95_percent():

@@ -29,7 +29,9 @@ def test_an_equal_weight_ensemble_whose_rows_sum_to_more_than_one():
 def test_probabilities_and_ensembles_of_every_type_pass(dtype, k):
     rows = 4 if k > 1000 else 50
     members = [soft(seed, rows, k, sharp).to(dtype) for seed in range(5) for sharp in (0.0, 1.0, 20.0)]
-    ensemble = sum(member / len(members) for member in members)  # every step is rounded to the type
+    ensemble = torch.zeros_like(members[0])
+    for member in members:
+        ensemble = ensemble + member / len(members)  # every step is rounded to the type
     for probs in (*members, ensemble):
         checked = check_probs(probs, labels(0, rows, k))
         assert checked.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)

@@ -60,6 +60,7 @@ class Data(Protocol):
         name: In folders and tables.
         num_classes: K.
         class_counts: (K,) training images per class, as they really are.
+        cut_counts: (K,) those before any resampling: the long tail itself, by which the groups are.
         class_names: K names.
         groups: Class indices of head, medium and tail.
         imbalance_factor: That was asked for, or the data's own where they were not cut.
@@ -76,6 +77,7 @@ class Data(Protocol):
     name: str
     num_classes: int
     class_counts: list[int]
+    cut_counts: list[int]
     class_names: tuple[str, ...]
     groups: dict[str, list[int]]
     imbalance_factor: float

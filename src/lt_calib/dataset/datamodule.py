@@ -53,6 +53,7 @@ class LongTailedDataModule(LightningDataModule):
     Attributes:
         num_classes: K, after :meth:`setup`.
         class_counts: (K,) training images per class, as they really are.
+        cut_counts: (K,) those before any resampling: the long tail itself, by which the groups are.
         groups: Class indices of head, medium and tail.
         real_imbalance_factor: That which the validation part leaves, see :func:`lt_calib.dataset.cut.cut`.
 
@@ -62,6 +63,7 @@ class LongTailedDataModule(LightningDataModule):
 
     num_classes: int
     class_counts: list[int]
+    cut_counts: list[int]
     class_names: tuple[str, ...]
     groups: dict[str, list[int]]
     real_imbalance_factor: float
@@ -136,7 +138,8 @@ class LongTailedDataModule(LightningDataModule):
         self._parts = parts
         check_normalization(self.transform.mean, self.transform.std, self.image_shape[0])
         self.class_counts = torch.bincount(self.targets("train"), minlength=self.num_classes).tolist()
-        self.groups = groups_of(self.class_counts, self.group_rule)
+        self.cut_counts = list(self.class_counts)
+        self.groups = groups_of(self.cut_counts, self.group_rule)
         self._fingerprint = fingerprint(*self._splits["train"])
 
     def listing(self) -> list[dict[str, Any]]:

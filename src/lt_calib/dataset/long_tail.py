@@ -36,9 +36,12 @@ def class_counts(n_max: int, num_classes: int, imbalance_factor: float, profile:
         raise ValueError(f"n_max {n_max} and num_classes {num_classes} must be >= 1")
     counts = [int(n_max * share) for share in shares(num_classes, imbalance_factor, profile)]
     if min(counts) < 1:
+        least = math.ceil(imbalance_factor)
+        least += int(least * imbalance_factor**-1.0) < 1  # int(49 * 49^-1) = int(0.99...) = 0
         raise ValueError(
-            f"imbalance factor {imbalance_factor} leaves class {counts.index(0)} without a picture: "
-            f"the largest class has {n_max}, so the factor must be <= {n_max}"
+            f"imbalance factor {imbalance_factor:g} leaves class {counts.index(0)} without an image: "
+            f"int(n_max * IF^(-c / (K - 1))) = 0 with n_max = {n_max}, the images of the largest class, and "
+            f"K = {num_classes}. Take a smaller factor; this one needs n_max >= {least}"
         )
     return counts
 

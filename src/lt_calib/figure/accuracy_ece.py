@@ -17,16 +17,17 @@ def accuracy_against_ece(methods: Mapping[str, Sequence[tuple[float, float]]], t
     with style():
         figure = Figure(figsize=(4.6, 3.4))
         axis = figure.subplots()
-        for i, (name, points) in enumerate(methods.items()):
+        handles = []
+        for i, points in enumerate(methods.values()):
             accuracy, ece = zip(*points, strict=True)
-            axis.scatter(
+            shown = axis.scatter(
                 [100 * a for a in accuracy],
                 [100 * e for e in ece],
                 s=22,
                 color=COLOURS[i % len(COLOURS)],
                 marker=MARKERS[(i // len(COLOURS) + i) % len(MARKERS)],
-                label=name,
             )
+            handles.append(shown)
         axis.set(xlabel="accuracy (%)", ylabel="ECE (%)", title=title, ylim=(0, None))
-        axis.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        axis.legend(handles, list(methods), fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure

@@ -1,22 +1,22 @@
-"""Accuracy and confidence of each class against its training pictures."""
+"""Accuracy and confidence of each class against its training images."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator
 
-from lt_calib.figure.style import BLUE, GREY, RED, style
+from lt_calib.figure.style import BLUE, GREY, RED, plain_ticks, style
 
 
 def accuracy_by_frequency(
     stages: Mapping[str, Mapping[str, Sequence[Any]]], class_counts: Sequence[int], title: str
 ) -> Figure:
-    """Draw for each class a point at its accuracy and one at its mean confidence, over its training pictures.
+    """Draw for each class a point at its accuracy and one at its mean confidence, over its training images.
 
     Args:
         stages: Name -> the table of :func:`lt_calib.measure.per_class.per_class`, fractions.
-        class_counts: (K,) training pictures a class.
+        class_counts: (K,) training images a class.
         title: Above all.
     """
     with style():
@@ -31,11 +31,10 @@ def accuracy_by_frequency(
             axis.scatter(x, accuracy, s=16, color=BLUE, label="accuracy", zorder=3)
             axis.scatter(x, confidence, s=16, facecolor="none", edgecolor=RED, label="confidence", zorder=3)
             axis.set_title(name, fontsize=9)
-            axis.set(xscale="log", xlabel="training pictures of the class", ylim=(0, 103))
-            axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axis.xaxis.set_major_formatter("{x:g}")
-            axis.xaxis.set_minor_formatter(NullFormatter())
-        axes[0].set_ylabel("test pictures of the class (%)")
+            axis.set(xscale="log", xlabel="training images of the class", ylim=(0, 103))
+            axis.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+            plain_ticks(axis.xaxis)
+        axes[0].set_ylabel("test images of the class (%)")
         axes[0].legend(loc="lower right", fontsize=8)
-        figure.suptitle(title, fontsize=10)
+        figure.suptitle(title, fontsize=10, y=0.97, va="bottom")
     return figure

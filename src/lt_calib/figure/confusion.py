@@ -10,11 +10,11 @@ from lt_calib.figure.style import style
 
 
 def group_confusion(models: Mapping[str, tuple[Tensor, Tensor]], groups: Mapping[str, list[int]], title: str) -> Figure:
-    """Draw which group the pictures of each group are predicted as, in percent of the true one, and its accuracy.
+    """Draw which group the images of each group are predicted as, in percent of the true one, and its accuracy.
 
     Args:
         models: Name -> (probs (N, K), targets (N,)).
-        groups: Classes of each group; a group without a picture has an empty row.
+        groups: Classes of each group; a group without a image has an empty row.
         title: Above.
     """
     names = list(groups)
@@ -36,15 +36,15 @@ def group_confusion(models: Mapping[str, tuple[Tensor, Tensor]], groups: Mapping
             axis.set_title(name, fontsize=9)
             axis.set(xlabel="predicted group")
             axis.spines[:].set_visible(False)
-        axes[0].set_ylabel("true group (% of its pictures)")
-        figure.suptitle(title, fontsize=10)
+        axes[0].set_ylabel("true group (% of its images)")
+        figure.suptitle(title, fontsize=10, y=0.97, va="bottom")
     return figure
 
 
 def confusion(probs: Tensor, targets: Tensor, groups: Mapping[str, list[int]]) -> tuple[Tensor, Tensor]:
     """Compute the shares of each true group predicted as each group, (G, G), and the accuracy of each, (G,).
 
-    NaN where a group has no picture.
+    NaN where a group has no image.
     """
     group = torch.full((probs.shape[1],), -1)
     for i, classes in enumerate(groups.values()):

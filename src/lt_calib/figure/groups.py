@@ -8,19 +8,28 @@ from matplotlib.figure import Figure
 from lt_calib.dataset.long_tail import GROUP_NAMES
 from lt_calib.figure.style import BLUE, ORANGE, style
 
+SHOWN = {"acc": "accuracy (%)", "ece": "ECE (%)"}
+
 
 def group_bars(stages: Mapping[str, Mapping[str, Any]], title: str) -> Figure:
-    """Draw one bar for each group and stage, accuracy on the left and ECE on the right.
+    """Draw one bar for each group and stage, accuracy on the left and ECE on the right, as far as they are measured.
 
     Args:
         stages: Stage's name -> its test metrics (fractions); a group that is None gets no bar.
         title: Above both.
+
+    Raises:
+        ValueError: neither is measured.
     """
+    measured = {key for values in stages.values() for key in values}
+    shown = {m: label for m, label in SHOWN.items() if any(f"{m}_{group}" in measured for group in GROUP_NAMES)}
     width = 0.8 / max(1, len(stages))
+    if not shown:
+        raise ValueError(f"none of {', '.join(SHOWN)} is measured of any stage")
     with style():
-        figure = Figure(figsize=(6.4, 2.8))
-        axes = figure.subplots(1, 2)
-        for axis, metric, label in zip(axes, ("acc", "ece"), ("accuracy (%)", "ECE (%)"), strict=True):
+        figure = Figure(figsize=(3.2 * len(shown), 2.8))
+        axes = figure.subplots(1, len(shown), squeeze=False)[0]
+        for axis, (metric, label) in zip(axes, shown.items(), strict=True):
             for i, ((name, values), colour) in enumerate(zip(stages.items(), (BLUE, ORANGE), strict=False)):
                 heights = [values.get(f"{metric}_{group}") for group in GROUP_NAMES]
                 places = [x for x, h in enumerate(heights) if h is not None]
@@ -33,7 +42,7 @@ def group_bars(stages: Mapping[str, Mapping[str, Any]], title: str) -> Figure:
                 )
                 axis.bar_label(bars, fmt="%.1f", fontsize=7, padding=1)
             axis.set_xticks(range(len(GROUP_NAMES)), GROUP_NAMES)
-            axis.set_ylabel(label)
+            axis.set(ylabel=label, xlim=(-0.6, len(GROUP_NAMES) - 0.4))
             axis.margins(y=0.12)
         axes[0].legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2, fontsize=8)
         figure.suptitle(title, fontsize=10)

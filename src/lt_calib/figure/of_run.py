@@ -1,6 +1,8 @@
 """All figures of one run."""
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from torch import Tensor
 from lt_calib.figure.by_frequency import accuracy_by_frequency
 from lt_calib.figure.class_counts import class_count_bars
 from lt_calib.figure.confusion import group_confusion
-from lt_calib.figure.groups import group_bars
+from lt_calib.figure.groups import SHOWN, group_bars
 from lt_calib.figure.pictures import picture_sheet
 from lt_calib.figure.reliability import group_reliability, reliability
 from lt_calib.figure.risk_coverage import risk_coverage_curves
@@ -20,8 +22,12 @@ from lt_calib.figure.style import save
 from lt_calib.figure.training import training_curves
 from lt_calib.figure.true_class import true_class_histograms
 from lt_calib.job.record import factor_of
+from lt_calib.measure.binning import N_BINS
+
+log = logging.getLogger(__name__)
 
 Splits = Mapping[str, tuple[Tensor, Tensor]]  # split -> logits (N, K) float32, targets (N,) int64
+Figures = dict[str, Callable[[], Figure]]  # name -> what makes it
 Sheet = tuple[Tensor, Tensor, Sequence[str]]  # images (B, H, W, 3) in [0, 1], targets (B, K), class names
 
 
@@ -33,68 +39,103 @@ def draw_figures(
     loss: Mapping[str, Any] | None = None,
     sheet: Sheet | None = None,
 ) -> list[Path]:
-    """Draw what a run shows, on its test set, as PNG and SVG.
+    """Draw :func:`figures_of` a run into a folder, as PNG and SVG, and return the paths of the PNGs."""
+    return saved(figures_of(results, predictions, history, loss, sheet), folder)
+
+
+def saved(figures: Figures, folder: Path) -> list[Path]:
+    """Make figures, write them under their names into a folder, as PNG and SVG, and return the paths of the PNGs.
+
+    One that fails costs itself alone: a run's results do not depend on it.
+    """
+    paths = []
+    for name, make in figures.items():
+        try:
+            paths.append(save(make(), folder / name)[0])
+        except OSError:  # of the disk, which the results need too
+            raise
+        except Exception as error:
+            log.warning("The figure %s is not drawn: %s: %s", name, type(error).__name__, error)
+            log.debug("", exc_info=True)
+    return paths
+
+
+def figures_of(
+    results: Mapping[str, Any],
+    predictions: Mapping[str, Splits],
+    history: Sequence[Mapping[str, Any]] = (),
+    loss: Mapping[str, Any] | None = None,
+    sheet: Sheet | None = None,
+) -> Figures:
+    """Make the figures of what a run shows, on its test set: name -> figure.
 
     Args:
-        folder: Where the figures go.
         results: Content of results.json.
         predictions: Stage -> split -> (logits, targets).
         history: Rows of history.csv; none, no training curves.
-        loss: Settings of the last stage's loss; its smoothing factor is drawn where it has one.
-        sheet: Augmented training pictures, drawn where given.
-
-    Returns:
-        The paths of the PNGs.
+        loss: Settings of the last stage's loss; its smoothing factor is drawn where it has one, over its
+            ``"class_counts"`` where they are not the first stage's.
+        sheet: Augmented training images, drawn where given.
     """
     data = results["dataset"]
     title = f"{results['name']}, {data['name']}, IF {factor_of(data)}"
-    groups, counts = data["groups"], data["class_counts"]
+    groups, counts, resampled = data["groups"], data["class_counts"], data.get("resampled_counts")
+    n_bins = results.get("n_bins", N_BINS)
     tests = {stage: (torch.softmax(z.float(), dim=1), t) for stage, (z, t) in test_sets(predictions).items()}
-    figures: dict[str, Figure] = {}
+    figures: Figures = {}
     for stage, (probs, targets) in tests.items():
-        figures[f"{stage}_reliability"] = reliability(probs, targets, f"{title}\n{stage}")
-        figures[f"{stage}_group_reliability"] = group_reliability(probs, targets, groups, f"{title}, {stage}")
-    figures["groups"] = group_bars({stage: results[stage]["test"] for stage in tests}, title)
-    figures["true_class"] = true_class_histograms(tests, groups, title)
+        figures[f"{stage}_reliability"] = partial(reliability, probs, targets, f"{title}\n{stage}", n_bins)
+        figures[f"{stage}_group_reliability"] = partial(
+            group_reliability, probs, targets, groups, f"{title}, {stage}", n_bins
+        )
+    measured = {stage: results[stage]["test"] for stage in tests}
+    if any(metric in values for metric in SHOWN for values in measured.values()):
+        figures["groups"] = partial(group_bars, measured, title)
+    figures["true_class"] = partial(true_class_histograms, tests, groups, title)
     by_class = {stage: results[stage]["test_per_class"] for stage in tests}
-    figures["by_frequency"] = accuracy_by_frequency(by_class, counts, title)
-    figures["class_counts"] = class_count_bars(counts, groups, f"{data['name']}, IF {factor_of(data)}")
-    figures["risk_coverage"] = risk_coverage_curves(tests, title)
-    figures["confusion"] = group_confusion(tests, groups, title)
+    figures["by_frequency"] = partial(accuracy_by_frequency, by_class, counts, title)
+    about = f"{data['name']}, IF {factor_of(data)}"
+    figures["class_counts"] = partial(class_count_bars, counts, groups, about, resampled)
+    figures["risk_coverage"] = partial(risk_coverage_curves, tests, title)
+    figures["confusion"] = partial(group_confusion, tests, groups, title)
     if history:
-        figures["training"] = training_curves(history, title)
-    if loss is not None and "eps_head" in loss:
-        figures["smoothing"] = smoothing_curves(counts, loss["eps_head"], loss["eps_tail"], loss["form"])
+        figures["training"] = partial(training_curves, history, title)
+    if loss is not None and {"eps_head", "eps_tail", "form"} <= loss.keys():
+        of_loss = loss.get("class_counts") or resampled or counts
+        figures["smoothing"] = partial(smoothing_curves, of_loss, loss["eps_head"], loss["eps_tail"], loss["form"])
     if sheet is not None:
-        figures["training_pictures"] = picture_sheet(*sheet, f"{title}: training pictures of stage 1")
-    return [save(figure, folder / name)[0] for name, figure in figures.items()]
+        figures["training_pictures"] = partial(picture_sheet, *sheet, f"{title}: training images of stage 1")
+    return figures
 
 
 def draw_calibrated(
     folder: Path, results: Mapping[str, Any], calibrated: Mapping[str, tuple[Tensor, Tensor]]
 ) -> list[Path]:
-    """Draw the reliability of the calibrated stages on the test set, for it to stand beside the uncalibrated ones.
-
-    What an earlier calibration had drawn is removed.
-
-    Args:
-        folder: Where the figures go.
-        results: Content of results.json.
-        calibrated: Stage -> probabilities (N, K), targets (N,) int64; none, nothing is drawn.
-
-    Returns:
-        The paths of the PNGs.
-    """
+    """Draw :func:`calibrated_figures` into a folder and return the paths of the PNGs; what was there is removed."""
     for old in folder.glob("stage?_calibrated_*"):
         old.unlink()
-    data, figures = results["dataset"], {}
+    return saved(calibrated_figures(results, calibrated), folder)
+
+
+def calibrated_figures(results: Mapping[str, Any], calibrated: Mapping[str, tuple[Tensor, Tensor]]) -> Figures:
+    """Make the reliability of the calibrated stages on the test set, for it to stand beside the uncalibrated ones.
+
+    Args:
+        results: Content of results.json.
+        calibrated: Stage -> probabilities (N, K), targets (N,) int64; none, no figures.
+    """
+    data: Any = results["dataset"]
+    figures: Figures = {}
     for stage, (probs, targets) in calibrated.items():
         with_what = f"{stage} after {results['calibrated'][stage]['method'].replace('_', ' ')}"
         title = f"{results['name']}, {data['name']}, IF {factor_of(data)}"
-        figures[f"{stage}_calibrated_reliability"] = reliability(probs, targets, f"{title}\n{with_what}")
-        groups = group_reliability(probs, targets, data["groups"], f"{title}, {with_what}")
+        n_bins = results.get("n_bins", N_BINS)
+        figures[f"{stage}_calibrated_reliability"] = partial(
+            reliability, probs, targets, f"{title}\n{with_what}", n_bins
+        )
+        groups = partial(group_reliability, probs, targets, data["groups"], f"{title}, {with_what}", n_bins)
         figures[f"{stage}_calibrated_group_reliability"] = groups
-    return [save(figure, folder / name)[0] for name, figure in figures.items()]
+    return figures
 
 
 def test_sets(predictions: Mapping[str, Splits]) -> dict[str, tuple[Tensor, Tensor]]:

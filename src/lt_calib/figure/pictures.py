@@ -1,4 +1,4 @@
-"""A sheet of training pictures as the network sees them."""
+"""A sheet of training images as the network sees them."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ COLUMNS = 8
 
 
 def picture_sheet(images: Tensor, targets: Tensor, class_names: Sequence[str], title: str) -> Figure:
-    """Draw pictures with their target below: the class, or the shares of two where labels are mixed.
+    """Draw images with their target below: the class, or the shares of two where labels are mixed.
 
     Args:
         images: (B, H, W, 3) float in [0, 1].

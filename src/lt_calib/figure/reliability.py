@@ -8,14 +8,15 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from lt_calib.figure.style import COLOURS, GREY, MARKERS, PALE_BLUE, RED, style
-from lt_calib.metric.ece import bin_sums, expected_calibration_error
+from lt_calib.figure.style import COLOURS, GREY, MARKERS, PALE_BLUE, RED, plain_ticks, style
+from lt_calib.measure.binning import N_BINS
+from lt_calib.metric.ece import bin_sums
 from lt_calib.metric.ece_floor import calibration_error_floor
 
-LEAST = 20  # pictures that a bin needs to be drawn as a point of a curve
+LEAST = 20  # images that a bin needs to be drawn as a point of a curve
 
 
-def reliability(probs: Tensor, targets: Tensor, title: str, n_bins: int = 15) -> Figure:
+def reliability(probs: Tensor, targets: Tensor, title: str, n_bins: int = N_BINS) -> Figure:
     """Draw the accuracy of each confidence bin, its gap to the confidence, and the bin counts below.
 
     The ECE stands in the corner with the floor that chance alone gives it: mean and 95 % quantile.
@@ -34,16 +35,16 @@ def reliability(probs: Tensor, targets: Tensor, title: str, n_bins: int = 15) ->
         _say(axes[0], f"ECE {ece:.2f} %\n{chance}")
         axes[0].set(ylabel="accuracy", title=title)
         _legend_below(figure, axes[0])
-        axes[1].set(xlabel="confidence", ylabel="pictures")
+        axes[1].set(xlabel="confidence", ylabel="images")
     return figure
 
 
 def group_reliability(
-    probs: Tensor, targets: Tensor, groups: Mapping[str, list[int]], title: str, n_bins: int = 15
+    probs: Tensor, targets: Tensor, groups: Mapping[str, list[int]], title: str, n_bins: int = N_BINS
 ) -> Figure:
-    """Draw the diagrams of head, medium and tail (by true class) side by side; without a picture one stays empty.
+    """Draw the diagrams of head, medium and tail (by true class) side by side; without a image one stays empty.
 
-    They have no noise floor: pictures that were selected by their true class are not calibrated even where the model
+    They have no noise floor: images that were selected by their true class are not calibrated even where the model
     is. A sure prediction of another class is always wrong among them.
     """
     with style():
@@ -57,20 +58,21 @@ def group_reliability(
         )
         for i, (name, classes) in enumerate(groups.items()):
             rows = torch.isin(targets, torch.tensor(classes, dtype=targets.dtype))
-            axes[0, i].set_title(f"{name}: {len(classes)} classes, {int(rows.sum())} pictures", fontsize=9)
+            axes[0, i].set_title(f"{name}: {len(classes)} classes, {int(rows.sum())} images", fontsize=9)
             if bool(rows.any()):
                 ece = _draw(axes[0, i], axes[1, i], probs[rows], targets[rows], n_bins)
                 _say(axes[0, i], f"ECE {ece:.2f} %")
             axes[1, i].set_xlabel("confidence")
+            axes[1, i].set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])  # the neighbor's are near
         axes[0, 0].set_ylabel("accuracy")
-        _legend_below(figure, axes[0, 0])
-        axes[1, 0].set_ylabel("pictures")
+        _legend_below(figure, *axes[0])
+        axes[1, 0].set_ylabel("images")
         figure.suptitle(title, fontsize=10)
     return figure
 
 
-def reliability_curves(models: Mapping[str, tuple[Tensor, Tensor]], title: str, n_bins: int = 15) -> Figure:
-    """Draw several models' accuracy minus confidence over the confidence; bins of fewer than 20 pictures are left out.
+def reliability_curves(models: Mapping[str, tuple[Tensor, Tensor]], title: str, n_bins: int = N_BINS) -> Figure:
+    """Draw several models' accuracy minus confidence over the confidence; bins of fewer than 20 images are left out.
 
     Args:
         models: Name -> (probs (N, K), targets (N,)).
@@ -81,31 +83,35 @@ def reliability_curves(models: Mapping[str, tuple[Tensor, Tensor]], title: str, 
         figure = Figure(figsize=(5.2, 3.6))
         axis = figure.subplots()
         axis.axhline(0, color=GREY, linestyle="--", linewidth=1)
+        handles, labels = [], []
         for i, (name, (probs, targets)) in enumerate(models.items()):
             bins = bin_sums(probs, targets, n_bins)
             kept = bins.count >= LEAST
-            axis.plot(
+            (line,) = axis.plot(
                 (bins.confidence / bins.count.clamp(min=1))[kept].numpy(),
                 100 * bins.gap[kept].numpy(),
                 color=COLOURS[i % len(COLOURS)],
                 marker=MARKERS[i % len(MARKERS)],
                 markersize=4,
                 linewidth=1.2,
-                label=f"{name} (ECE {100 * float(expected_calibration_error(probs, targets, n_bins)):.2f} %)",
             )
+            handles.append(line)
+            labels.append(f"{name} (ECE {100 * float(bins.error):.2f} %)")
         axis.set(
-            xlabel="confidence",
+            xlabel=f"confidence, {n_bins} bins; those of fewer than {LEAST} images are not drawn",
             ylabel="accuracy - confidence (points)\nbelow 0: over-confident",
             title=title,
             xlim=(0, 1),
         )
-        axis.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        axis.legend(handles, labels, fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure
 
 
-def _legend_below(figure: Figure, axis: Any) -> None:
-    handles, labels = axis.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0.03), ncols=3, fontsize=8)
+def _legend_below(figure: Figure, *axes: Any) -> None:
+    found = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    figure.legend(
+        list(found.values()), list(found), loc="upper center", bbox_to_anchor=(0.5, 0.01), ncols=3, fontsize=8
+    )
 
 
 def _say(axis: Any, text: str) -> None:
@@ -134,6 +140,7 @@ def _draw(above: Any, below: Any, probs: Tensor, targets: Tensor, n_bins: int) -
     )
     above.plot([0, 1], [0, 1], color="black", linestyle="--", linewidth=1, label="calibrated", zorder=4)
     above.set(xlim=(0, 1), ylim=(0, 1))
-    below.bar(centre, count, width, color=GREY, edgecolor="white", linewidth=0.6, label="pictures")
+    below.bar(centre, count, width, color=GREY, edgecolor="white", linewidth=0.6, label="images")
     below.set(yscale="log", ylim=(0.7, None))
-    return 100 * float(expected_calibration_error(probs, targets, n_bins))
+    plain_ticks(below.yaxis)
+    return 100 * float(bins.error)

@@ -11,10 +11,10 @@ FORMS = {"concave": (BLUE, "-"), "linear": (GREEN, "--"), "convex": (ORANGE, "-.
 
 
 def smoothing_curves(class_counts: Sequence[int], eps_head: float, eps_tail: float, used: str | None = None) -> Figure:
-    """Draw eps_c over the training pictures of class c, concave, linear and convex.
+    """Draw eps_c over the training images of class c, concave, linear and convex.
 
     Args:
-        class_counts: (K,) training pictures a class.
+        class_counts: (K,) training images a class.
         eps_head: Of the largest class.
         eps_tail: Of the smallest class.
         used: The form that a run used, drawn thick.
@@ -28,7 +28,7 @@ def smoothing_curves(class_counts: Sequence[int], eps_head: float, eps_tail: flo
             eps = smoothing_factor(class_counts, eps_head, eps_tail, form)[order].numpy()
             label = f"{form} (used)" if form == used else form
             axis.plot(counts, eps, line, color=colour, marker=".", linewidth=2.4 if form == used else 1.2, label=label)
-        axis.set(xlabel="training pictures of the class", ylabel="smoothing factor $\\epsilon_c$")
-        axis.set_title(f"$\\epsilon_1$ = {eps_head:g} (head), $\\epsilon_K$ = {eps_tail:g} (tail)")
+        axis.set(xlabel="training images of the class", ylabel="smoothing factor ε of the class")
+        axis.set_title(f"ε = {eps_head:g} (head), {eps_tail:g} (tail)")
         axis.legend(fontsize=8)
     return figure

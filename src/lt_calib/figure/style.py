@@ -5,7 +5,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 # Okabe and Ito's palette.
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#666666"
@@ -27,9 +29,16 @@ def style() -> Iterator[None]:
             "legend.frameon": False,
             "savefig.dpi": 150,
             "svg.fonttype": "none",
+            "text.parse_math": False,  # a name is what it says: "cost $a_{$ b" is no formula
         }
     ):
         yield
+
+
+def plain_ticks(axis: Axis) -> None:
+    """Label a logarithmic axis by plain numbers, in the place of formulas."""
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def save(figure: Figure, path: Path) -> list[Path]:

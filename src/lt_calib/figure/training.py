@@ -8,16 +8,21 @@ from matplotlib.ticker import MaxNLocator
 
 from lt_calib.figure.style import BLUE, GREEN, GREY, RED, style
 
+VALIDATED = (("val_acc", GREEN, "accuracy"), ("val_ece", RED, "ECE"))
+
 
 def training_curves(rows: Sequence[Mapping[str, Any]], title: str) -> Figure:
-    """Draw loss and learning rate of every epoch, stage beside stage, and the validation part's accuracy and ECE.
+    """Draw loss and learning rate of every epoch, stage beside stage.
+
+    Below are the validation part's accuracy and ECE, those of them that the rows have.
 
     Args:
         rows: Of history.csv: ``{"stage", "epoch", "lr", "loss", "val_acc", "val_ece", ...}``.
         title: Above all.
     """
     stages = sorted({row["stage"] for row in rows})
-    validated = any(row.get("val_acc") is not None for row in rows)
+    shown = [about for about in VALIDATED if any(row.get(about[0]) is not None for row in rows)]
+    validated = bool(shown)
     with style():
         figure = Figure(figsize=(3.6 * max(1, len(stages)), 4.4 if validated else 2.6))
         axes = figure.subplots(2 if validated else 1, max(1, len(stages)), squeeze=False)
@@ -42,9 +47,9 @@ def training_curves(rows: Sequence[Mapping[str, Any]], title: str) -> Figure:
             if column == len(stages) - 1:
                 rate.set_ylabel("learning rate")
             if validated:
-                seen = [row for row in mine if row.get("val_acc") is not None]
                 below = axes[1, column]
-                for key, colour, label in (("val_acc", GREEN, "accuracy"), ("val_ece", RED, "ECE")):
+                seen = [row for row in mine if all(row.get(key) is not None for key, *_ in shown)]
+                for key, colour, label in shown:
                     values = [100 * row[key] for row in seen]
                     below.plot([row["epoch"] for row in seen], values, color=colour, marker=".", label=label)
                 below.set(xlim=above.get_xlim(), ylim=(0, 100))

@@ -47,7 +47,7 @@ def true_class_histograms(
             axis.legend(title="mean", loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=min(4, len(models)), **look)
         # The names once: below every panel, long ones would lie over each other.
         figure.legend(list(handles.values()), list(handles), fontsize=7, loc="center left", bbox_to_anchor=(0.91, 0.5))
-        axes[0].set_ylabel("pictures (%)")
+        axes[0].set_ylabel("images (%)")
         figure.suptitle(title, fontsize=10, y=1.0, va="bottom")
         figure.subplots_adjust(wspace=0.1)
     return figure

@@ -15,7 +15,9 @@ from lt_calib.job.build_posthoc import build_posthoc
 from lt_calib.job.build_stages import build_stage1, build_stage2
 from lt_calib.job.parts import Job
 from lt_calib.job.record import record_of
+from lt_calib.job.rehearse import rehearse
 from lt_calib.logger.none import NoLogger
+from lt_calib.measure.binning import bins_of
 from lt_calib.settings.check import check_keys, make
 from lt_calib.settings.schema import nearest_factor, plain
 from lt_calib.settings.table import differing_keys, settings_for
@@ -66,7 +68,7 @@ def build(cfg: DictConfig, folder: Path) -> Job:
     try:
         trainer: TrainerSettings = make(cfg, "trainer")  # a device that is not there is found before the data are read
         data = build_data(cfg)
-        metrics = {name: make(cfg, f"metric.{name}") for name in cfg.metric}
+        metrics = {name: make(cfg, f"metric.{name}") for name in cfg.metric or {}}
         here = made_by(config, trainer.device)
         stage1 = build_stage1(cfg, config, data, folder, trainer.precision)
         stages = [stage1, build_stage2(cfg, stage1, folder)] if "_target_" in cfg.stage2 else [stage1]
@@ -74,11 +76,14 @@ def build(cfg: DictConfig, folder: Path) -> Job:
         grid = build_grid(cfg, stages, metrics, trainer.precision) if cfg.grid is not None else None
         if trainer.compile:  # loaded weights run in it too, or they would give other last digits than trained ones
             compile_in_place(stage1.module.backbone, trainer.device)
-        return Job(
-            record_of(config, data, stages, trainer), folder, OmegaConf.to_yaml(cfg), data, stages, trainer, metrics,
-            logger, here, Path(cfg.cache.root).expanduser() if cfg.cache.root else None,
+        job = Job(
+            record_of(config, data, stages, trainer, bins_of(metrics)), folder, OmegaConf.to_yaml(cfg), data, stages,
+            trainer, metrics, logger, here, Path(cfg.cache.root).expanduser() if cfg.cache.root else None,
             cache_settings(config, data, trainer, here), posthoc, grid, cfg.figures,
         )  # fmt: skip
+        if rank() == 0:
+            rehearse(job)
+        return job
     except BaseException:
         logger.finish(1)
         raise

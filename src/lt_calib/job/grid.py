@@ -72,7 +72,7 @@ def fit_grid(job: Job, stage: Stage, stage1: Splits) -> None:
     intervals_of = intervals_of_many([logits["test"][k] for k in well], targets) if well else []
     for k, intervals in zip(well, intervals_of, strict=True):
         probs = torch.softmax(logits["test"][k], dim=1)
-        results[k] |= {"test_intervals": intervals, "test_per_class": per_class(probs, targets)}
+        results[k] |= {"test_intervals": intervals, "test_per_class": per_class(probs, targets, job.record["n_bins"])}
     evaluation_seconds = time.perf_counter() - start
     for k, epoch in diverged.items():
         results[k] |= {"diverged": epoch}

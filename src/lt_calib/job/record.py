@@ -20,7 +20,7 @@ RESULTS_SCHEMA = 2  # of results.json and grid.json
 
 
 def record_of(
-    config: Mapping[str, Any], data: Data, stages: Sequence[Stage], trainer: TrainerSettings
+    config: Mapping[str, Any], data: Data, stages: Sequence[Stage], trainer: TrainerSettings, n_bins: int
 ) -> dict[str, Any]:
     """Put the record together, from the objects that run.
 
@@ -29,7 +29,9 @@ def record_of(
         data: What is trained on.
         stages: In their order.
         trainer: On what they are trained.
+        n_bins: Of the ECE, and of all that stands beside it.
     """
+    trained = stages[0].data.class_counts
     return {
         "schema": RESULTS_SCHEMA,
         "name": config["name"],
@@ -44,7 +46,8 @@ def record_of(
             "val_per_class": data.val_per_class,
             "split_seed": data.split_seed,
             "class_names": list(data.class_names),
-            "class_counts": stages[0].data.class_counts,
+            "class_counts": data.cut_counts,
+            **({"resampled_counts": trained} if trained != data.cut_counts else {}),
             "groups": data.groups,
             "image_shape": list(data.image_shape),
         },
@@ -55,6 +58,7 @@ def record_of(
         },
         "network": {part: part_of(config["model"][part]) for part in ("backbone", "classifier")},
         "recipe": recipe_of(stages[0].module, data.batch_size),
+        "n_bins": n_bins,
         "environment": {
             "torch": str(torch.__version__),
             "lightning": lightning.__version__,

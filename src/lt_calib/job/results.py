@@ -35,7 +35,7 @@ def assemble(
         predictions: Stage -> split -> (logits, targets).
         metrics: Name -> function.
     """
-    groups = record["dataset"]["groups"]
+    groups, n_bins = record["dataset"]["groups"], record["n_bins"]
 
     def stage(name: str) -> dict[str, Any] | None:
         if name not in fits:
@@ -43,16 +43,16 @@ def assemble(
         splits = {split: evaluate(*predictions[name][split], groups, metrics) for split in predictions[name]}
         keys = ("epochs", "seconds", "images_per_second", "point", "sha256")
         about = {k: fits[name][k] for k in keys if k in fits[name]}
-        return about | splits | with_intervals(*predictions[name]["test"])
+        return about | splits | with_intervals(*predictions[name]["test"], n_bins)
 
     numbers = {"stage1": stage("stage1"), "stage2": stage("stage2"), "calibrated": None}
     return {**{k: v for k, v in record.items() if k != "environment"}, **numbers, "environment": record["environment"]}
 
 
-def with_intervals(logits: Tensor, targets: Tensor) -> dict[str, Any]:
-    """Compute what stands beside the test metrics: bootstrap intervals, and every class's numbers."""
+def with_intervals(logits: Tensor, targets: Tensor, n_bins: int) -> dict[str, Any]:
+    """Compute what stands beside the test metrics: intervals, and every class's numbers, its ECE on n_bins bins."""
     probs = torch.softmax(logits.float(), dim=1)
-    return {"test_intervals": bootstrap_intervals(logits, targets), "test_per_class": per_class(probs, targets)}
+    return {"test_intervals": bootstrap_intervals(logits, targets), "test_per_class": per_class(probs, targets, n_bins)}
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

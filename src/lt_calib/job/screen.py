@@ -5,6 +5,7 @@ from typing import Any
 
 from rich import get_console
 from rich.box import SIMPLE_HEAD
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -18,33 +19,52 @@ COLUMNS = {  # of the table on the screen; results.json has all metrics
     "acc_medium": "medium",
     "acc_tail": "tail",
 }
+LABEL = 12  # characters of a label that are never wrapped: its longest word, mostly
 NOT_PERCENT = ("nll", "brier")
 
 
-def print_table(results: Mapping[str, Any]) -> None:
-    """Print both stages' test metrics: percent, but for NLL (nats); calibrated stages below, doubted ones marked."""
+def print_table(results: Mapping[str, Any], console: Console | None = None) -> None:
+    """Print both stages' test metrics, as far as they are measured: percent, but for NLL (nats); calibrated ones below.
+
+    Names are plain text, and no number is cut: labels are wrapped first, then the table is wider than the screen.
+
+    Args:
+        results: Content of results.json.
+        console: Where; None takes the process's own.
+    """
     data = results["dataset"]
     stages = {stage: results[stage] for stage in ("stage1", "stage2") if results[stage]}
     epochs = " + ".join(str(about["epochs"]) for about in stages.values())
     run = f"{results['name']}, {data['name']}, IF {factor_of(data)}, seed {results['seed']}, {epochs} epochs"
+    rows = {stage[-1]: about["test"] for stage, about in stages.items()}
+    calibrated = (results["calibrated"] or {}).items()
+    rows |= {_name(stage, found) + "*" * bool(found.get("doubts")): found["test"] for stage, found in calibrated}
+    columns = {key: label for key, label in COLUMNS.items() if any(key in test for test in rows.values())}
     table = Table(
-        title=Text(f"{run}: test set", "table.title"),  # names are no markup
-        caption="percent; NLL in nats; head, medium, tail: accuracy; "
-        "floor: mean and 95 % quantile of the ECE of a calibrated model",
+        title=Text(f"{run}: test set"),
+        caption=Text(
+            "percent; NLL in nats; head, medium, tail: accuracy; "
+            "floor: mean and 95 % quantile of the ECE of a calibrated model"
+        ),
         box=SIMPLE_HEAD,
     )
-    table.add_column("stage", no_wrap=True)
-    for label in COLUMNS.values():
-        table.add_column(label, justify="right", no_wrap=True)
-    for stage, about in stages.items():
-        table.add_row(stage[-1], *(show(key, about["test"]) for key in COLUMNS))
-    for stage, found in (results["calibrated"] or {}).items():
-        doubted = "*" if found.get("doubts") else ""
-        table.add_row(Text(f"{stage[-1]} {found['method']}{doubted}"), *(show(key, found["test"]) for key in COLUMNS))
-    get_console().print(table)
-    for stage, found in (results["calibrated"] or {}).items():
+    table.add_column("stage", overflow="fold", min_width=LABEL)
+    for key, label in columns.items():
+        width = max(len(label), *(len(show(key, test)) for test in rows.values()))
+        table.add_column(label, justify="right", no_wrap=True, min_width=width)
+    for label, test in rows.items():
+        table.add_row(Text(label), *(Text(show(key, test)) for key in columns))
+    console = console or get_console()
+    least = console.measure(table, options=console.options.update(max_width=1000)).minimum
+    table.width = least if least > console.width else None
+    console.print(table, crop=False)
+    for stage, found in calibrated:
         for doubt in found.get("doubts", []):
-            get_console().print(f"* {stage[-1]} {found['method']}: {doubt}", markup=False, highlight=False)
+            console.print(Text(f"* {_name(stage, found)}: {doubt}"))
+
+
+def _name(stage: str, calibrated: Mapping[str, Any]) -> str:
+    return f"{stage[-1]} {calibrated['method'].replace('_', ' ')}"
 
 
 def show(key: str, test: Mapping[str, float | None]) -> str:

@@ -1,9 +1,10 @@
-"""Bootstrap intervals of what is a mean over the pictures."""
+"""Intervals of what is a mean over the images: of a share exact, of the others by the bootstrap."""
 
 from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from scipy.stats import beta
 from torch import Tensor
 
 from lt_calib.measure.check import check_labeled
@@ -59,7 +60,13 @@ def resampled_means(values: Tensor, resamples: int = 4000) -> Tensor:
 
 
 def bootstrap_intervals(logits: Tensor, targets: Tensor, resamples: int = 4000) -> dict[str, list[float]]:
-    """Compute 95 % percentile intervals of accuracy, NLL, Brier score and signed over-confidence.
+    """Compute 95 % intervals of accuracy, NLL, Brier score and signed over-confidence.
+
+    Of the accuracy it is Clopper and Pearson's, which is exact for the share of a random sample and somewhat wide for a
+    test set of as many images of every class, whose classes vary less; the others are percentile intervals of the
+    bootstrap over the images. That of a model without any error, or without any hit, is a point: the accuracy's is not,
+    and over-confidence, confidence minus accuracy, is given the ends that this leaves it. NLL and Brier score are then
+    of the errors that were seen, none.
 
     The ECE has none: a percentile interval of it does not cover near calibration (:mod:`lt_calib.metric.ece_floor`).
 
@@ -72,17 +79,34 @@ def bootstrap_intervals(logits: Tensor, targets: Tensor, resamples: int = 4000) 
         ``{"acc": [low, high], "nll": ..., "brier": ..., "overconf": ...}``, fractions, and nats for the NLL.
 
     Reference:
+        Clopper and Pearson, "The Use of Confidence or Fiducial Limits Illustrated in the Case of the Binomial", 1934;
         Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
     """
     return intervals_of_many([logits], targets, resamples)[0]
 
 
 def intervals_of_many(models: Sequence[Tensor], targets: Tensor, resamples: int = 4000) -> list[dict[str, list[float]]]:
-    """Compute the intervals of several models on the same pictures; drawing, which takes the time, is done once."""
+    """Compute the intervals of several models on the same images; drawing, which takes the time, is done once."""
     scores = [picture_scores(logits.cpu(), targets.cpu()) for logits in models]
     columns = torch.stack([column for model in scores for column in model.values()], dim=1)
     quantiles = torch.tensor([0.025, 0.975], dtype=torch.float64)
     low, high = resampled_means(columns, resamples).quantile(quantiles, dim=0).tolist()
-    intervals = [[a, b] for a, b in zip(low, high, strict=True)]
-    n = len(scores[0])
-    return [dict(zip(scores[0], intervals[n * i : n * (i + 1)], strict=True)) for i in range(len(models))]
+    names = list(scores[0])
+    found = []
+    for i, model in enumerate(scores):
+        mine = slice(len(names) * i, len(names) * (i + 1))
+        intervals = {name: [a, b] for name, a, b in zip(names, low[mine], high[mine], strict=True)}
+        hits, n = int(model["acc"].sum()), len(targets)
+        worst, best = intervals["acc"] = binomial_interval(hits, n)
+        if hits in (0, n):  # the bootstrap saw the confidence vary, and not the accuracy
+            a, b = intervals["overconf"]
+            intervals["overconf"] = [a + hits / n - best, b + hits / n - worst]
+        found.append(intervals)
+    return found
+
+
+def binomial_interval(hits: int, n: int, level: float = 0.95) -> list[float]:
+    """Compute the exact interval of a share, hits of n: all p under which neither tail is below (1 - level) / 2."""
+    tail = (1 - level) / 2
+    low = float(beta.ppf(tail, hits, n - hits + 1)) if hits else 0.0
+    return [low, float(beta.ppf(1 - tail, hits + 1, n - hits)) if hits < n else 1.0]

@@ -1,5 +1,6 @@
 """All metrics of one model on one set of pictures."""
 
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from inspect import signature
@@ -36,7 +37,7 @@ def evaluate(
 
     Returns:
         ``{"acc", "ece", ..., "acc_head", ...}``, fractions; a metric of several values has a key for each, such as
-        ``ece_floor_mean``; None for a group without a class or picture.
+        ``ece_floor_mean``; None for a group without a class or image, and for a value that is not finite.
     """
     check_labeled(logits, targets)
     logits = logits.float()
@@ -49,8 +50,8 @@ def evaluate(
         given = logits if "logits" in signature(metric).parameters else probs
         value = metric(given[rows], targets[rows])
         if isinstance(value, tuple):
-            return {f"{name}_{part}": float(v) for part, v in value._asdict().items()}  # type: ignore[attr-defined]
-        return {name: float(value)}
+            return {f"{name}_{part}": finite(v) for part, v in value._asdict().items()}  # type: ignore[attr-defined]
+        return {name: finite(value)}
 
     everything = torch.ones_like(targets, dtype=torch.bool)
     results: dict[str, float | None] = {}
@@ -61,6 +62,11 @@ def evaluate(
             rows = torch.isin(targets, torch.tensor(classes, dtype=targets.dtype, device=targets.device))
             results[f"{name}_{group}"] = values(name, rows)[name]
     return results
+
+
+def finite(value: Any) -> float | None:
+    """Return a metric's value as a number; None where it is not finite, which no file of results can hold."""
+    return float(value) if math.isfinite(value) else None
 
 
 def ways(metrics: Mapping[str, MetricFunction]) -> dict[str, str]:

@@ -3,10 +3,11 @@
 import torch
 from torch import Tensor
 
+from lt_calib.measure.binning import N_BINS
 from lt_calib.metric.ece import confidence_and_correct, expected_calibration_error
 
 
-def per_class(probs: Tensor, targets: Tensor, n_bins: int = 15) -> dict[str, list[float | None]]:
+def per_class(probs: Tensor, targets: Tensor, n_bins: int = N_BINS) -> dict[str, list[float | None]]:
     """Compute for the pictures of each true class: how many, accuracy, mean confidence, over-confidence, ECE.
 
     Of a calibrated model the last two are not 0 here, see :func:`lt_calib.measure.evaluate.evaluate`.

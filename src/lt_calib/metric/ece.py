@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from lt_calib.measure.binning import on_ece_bins
 from lt_calib.measure.check import check_probs
 from lt_calib.measure.direction import better
 
@@ -74,6 +75,7 @@ def bin_index(confidence: Tensor, n_bins: int) -> Tensor:
 
 
 @better("lower")
+@on_ece_bins
 def expected_calibration_error(probs: Tensor, targets: Tensor, n_bins: int = 15) -> Tensor:
     """Compute ECE = sum_b (n_b / N) |acc_b - conf_b|.
 

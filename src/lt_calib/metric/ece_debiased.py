@@ -5,11 +5,13 @@ import math
 import torch
 from torch import Tensor
 
+from lt_calib.measure.binning import on_ece_bins
 from lt_calib.measure.direction import better
 from lt_calib.metric.ece import bin_sums
 
 
 @better("lower")
+@on_ece_bins
 def debiased_calibration_error(probs: Tensor, targets: Tensor, n_bins: int = 15) -> Tensor:
     """Subtract from the ECE what chance adds to it, as far as the gaps themselves tell.
 

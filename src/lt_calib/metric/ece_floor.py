@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from lt_calib.measure.binning import on_ece_bins
 from lt_calib.metric.ece import bin_index, confidence_and_correct
 from lt_calib.seed import generator
 
@@ -18,6 +19,7 @@ class Floor(NamedTuple):
     q95: Tensor
 
 
+@on_ece_bins
 def calibration_error_floor(probs: Tensor, targets: Tensor, n_bins: int = 15, draws: int = 1000) -> Floor:
     """Compute mean and 95 % quantile of the ECE when every label is drawn from the model's own probabilities.
 

@@ -2,11 +2,13 @@
 
 from torch import Tensor
 
+from lt_calib.measure.binning import on_ece_bins
 from lt_calib.measure.direction import better
 from lt_calib.metric.ece import bin_sums
 
 
 @better("lower")
+@on_ece_bins
 def maximum_calibration_error(probs: Tensor, targets: Tensor, n_bins: int = 15) -> Tensor:
     """Compute MCE = max_b |acc_b - conf_b| over the bins that hold a picture.
 

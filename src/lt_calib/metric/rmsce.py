@@ -2,11 +2,13 @@
 
 from torch import Tensor
 
+from lt_calib.measure.binning import on_ece_bins
 from lt_calib.measure.direction import better
 from lt_calib.metric.ece import bin_sums
 
 
 @better("lower")
+@on_ece_bins
 def root_mean_square_calibration_error(probs: Tensor, targets: Tensor, n_bins: int = 15) -> Tensor:
     """Compute sqrt(sum_b (n_b / N) (acc_b - conf_b)^2), the l2 twin of the ECE.
 

@@ -10,6 +10,7 @@ from lt_calib.figure.reliability import reliability_curves
 from lt_calib.figure.risk_coverage import risk_coverage_curves
 from lt_calib.figure.style import save
 from lt_calib.figure.true_class import true_class_histograms
+from lt_calib.measure.binning import N_BINS
 from lt_calib.report.group import Group, grouped
 from lt_calib.report.read import logits_of
 from lt_calib.report.rows import Row
@@ -58,7 +59,7 @@ def draw_comparisons(rows: Sequence[Row], folder: Path, split: str = "test") -> 
             shown = f"{title} (the first {MOST}; {more} more)" if more > 0 else title
             first = dict(list(models.items())[:MOST])
             figures = {
-                "reliability": reliability_curves(first, shown),
+                "reliability": reliability_curves(first, shown, mine[0].runs[0].get("n_bins", N_BINS)),
                 "risk_coverage": risk_coverage_curves(first, shown),
             }
             if groups := mine[0].runs[0]["dataset"].get("groups"):

@@ -5,6 +5,8 @@ import re
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
+from lt_calib.measure.binning import N_BINS
+
 Run = dict[str, Any]  # the content of results.json, and "folder" and "file", where it lies
 Item = TypeVar("Item")
 Key = TypeVar("Key", bound=Hashable)
@@ -94,7 +96,9 @@ def variant_of(run: Run) -> str:
     changed = changed_of(run)
     parts = {k.removesuffix("._target_"): str(v).rsplit(".", 1)[-1] for k, v in changed.items() if "_target_" in k}
     rest = {k: v for k, v in changed.items() if not k.startswith(tuple(f"{part}." for part in parts))}
-    return ", ".join("grid" if k == "grid" else f"{k}={v}" for k, v in sorted({**parts, **rest}.items()))
+    bins = run.get("n_bins", N_BINS)  # an ECE of other bins is another number, and no row has both
+    every = {**parts, **rest, **({"metric.ece.n_bins": bins} if bins != N_BINS else {})}
+    return ", ".join("grid" if k == "grid" else f"{k}={v}" for k, v in sorted(every.items()))
 
 
 def numbers_of(measured: Mapping[str, Any]) -> dict[str, float]:

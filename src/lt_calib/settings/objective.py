@@ -56,7 +56,7 @@ def check_objective(cfg: DictConfig, direction: str) -> float:
             "hydra/sweeper=search chooses by the held-out validation part, and there is none: set "
             "dataset.val_per_class=200 (20 for CIFAR-100), say"
         )
-    allowed = ways({name: make(cfg, f"metric.{name}") for name in cfg.metric})
+    allowed = ways({name: make(cfg, f"metric.{name}") for name in cfg.metric or {}})
     if cfg.objective not in allowed:
         raise InputError(
             f"objective={cfg.objective} must be a metric that says which way it is better: {', '.join(allowed)}"
