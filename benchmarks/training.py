@@ -118,7 +118,8 @@ def main() -> None:
     print(f"stage 1 / field's pipeline  {ratios[1]:.3f}   (>= 2.0)")
     print(f"stage 2 / stage 1           {1 / ratios[3]:.3f}   (>= 2.8)")
 
-    source, draws = pictures(""), torch.Generator().manual_seed(0)
+    source: Any = pictures("")
+    draws = torch.Generator().manual_seed(0)
     batch = source.train_images[:BATCH]
     images, targets = normalize(batch, MEAN, STD), F.one_hot(source.train_targets[:BATCH], 10).float()
     step = 1000 * BATCH / middle["bare loop"]
