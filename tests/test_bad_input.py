@@ -83,7 +83,7 @@ CIFAR = ["dataset=cifar10_lt", "dataset.root={folder}"]
 CASES: dict[str, tuple[Callable[[Path], None], list[str], str]] = {
     "IF below 1": (nothing, ["dataset.if=0.5"], r"dataset.if=0.5 must be a finite number >= 1: n_max / n_min"),
     "IF no number": (nothing, ["dataset.if=nan"], r"dataset.if=nan must be a finite number >= 1"),
-    "IF too large": (nothing, ["dataset.if=1000"], r"1000 leaves class \d without a picture.* must be <= 124"),
+    "IF too large": (nothing, ["dataset.if=1000"], r"1000 leaves class \d without an image.* must be <= 124"),
     "eps out of order": (
         nothing, ["stage2.loss.eps_head=0.1", "stage2.loss.eps_tail=0.3"], r"eps_tail 0.3.*eps_head 0.1|0 <= eps_tail",
     ),

@@ -37,16 +37,18 @@ def test_factor_out_of_range(factor):
         class_counts(100, 10, factor)
 
 
-@pytest.mark.parametrize(("n_max", "factor", "empty", "least"), [
-    (124, 1000, 7, 1000),
-    (49, 49, 9, 50),  # int(49 * 49^-1) = int(0.999...) = 0
-    (48, 49, 9, 50),
-    (99, 99.5, 9, 100),
+@pytest.mark.parametrize(("n_max", "factor", "empty", "largest", "least"), [
+    (124, 1000, 7, 124, 1000),
+    (49, 49, 9, 48, 50),  # int(49 * 49^-1) = int(0.999...) = 0
+    (48, 49, 9, 48, 50),
+    (99, 99.5, 9, 99, 100),
 ])  # fmt: skip
-def test_a_factor_that_leaves_a_class_empty_says_how_many_images_it_needs(n_max, factor, empty, least):
-    with pytest.raises(ValueError, match=rf"class {empty} without an image.*n_max = {n_max},.*n_max >= {least}$"):
+def test_a_factor_that_leaves_a_class_empty_says_how_many_images_it_needs(n_max, factor, empty, largest, least):
+    with pytest.raises(
+        ValueError, match=rf"class {empty} without an image.*n_max = {n_max},.*<= {largest}, or n_max >= {least}$"
+    ):
         class_counts(n_max, 10, factor)
-    assert min(class_counts(least, 10, factor)) == 1
+    assert min(class_counts(least, 10, factor)) == min(class_counts(n_max, 10, largest)) == 1
     with pytest.raises(ValueError, match="without an image"):
         class_counts(least - 1, 10, factor)
 

@@ -21,7 +21,7 @@ def class_counts(n_max: int, num_classes: int, imbalance_factor: float, profile:
     - ``"pareto"``: n_c = int(n_max (c + 1)^(-a)), a = log IF / log K, as of a power law.
 
     Args:
-        n_max: Pictures of the largest class, >= 1.
+        n_max: Images of the largest class, >= 1.
         num_classes: K >= 1.
         imbalance_factor: IF = n_max / n_min >= 1, finite; 1 keeps the data balanced.
         profile: As above.
@@ -38,10 +38,10 @@ def class_counts(n_max: int, num_classes: int, imbalance_factor: float, profile:
     if min(counts) < 1:
         least = math.ceil(imbalance_factor)
         least += int(least * imbalance_factor**-1.0) < 1  # int(49 * 49^-1) = int(0.99...) = 0
+        largest = n_max - (int(n_max * n_max**-1.0) < 1)
         raise ValueError(
-            f"imbalance factor {imbalance_factor:g} leaves class {counts.index(0)} without an image: "
-            f"int(n_max * IF^(-c / (K - 1))) = 0 with n_max = {n_max}, the images of the largest class, and "
-            f"K = {num_classes}. Take a smaller factor; this one needs n_max >= {least}"
+            f"imbalance factor {imbalance_factor:g} leaves class {counts.index(0)} without an image, of the "
+            f"largest class's n_max = {n_max}, over {num_classes} classes. The factor must be <= {largest}, or n_max >= {least}"
         )
     return counts
 
@@ -51,7 +51,7 @@ def shares(num_classes: int, imbalance_factor: float, profile: str = "exp") -> l
     if not (math.isfinite(imbalance_factor) and imbalance_factor >= 1):
         raise ValueError(
             f"imbalance factor {imbalance_factor} must be a finite number >= 1 "
-            "(n_max / n_min: 100 means that the largest class has 100 times the pictures of the smallest)"
+            "(n_max / n_min: 100 means that the largest class has 100 times the images of the smallest)"
         )
     last = max(num_classes - 1, 1)
     if profile == "exp":
