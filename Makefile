@@ -1,4 +1,5 @@
 # make demo    both stages on an embedded data set, end to end
+# make demo-folder    from a folder of images to calibrated predictions, as on images of your own
 # make test    the tests (make test-all: the slow ones too)
 # make lint    format, lint and types
 # make bench   the figures of benchmarks/README.md, on an idle machine
@@ -6,7 +7,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-all lint bench readme notebooks clean
+.PHONY: demo demo-folder test test-all lint bench readme notebooks clean
 
 # The stamp is written last, so that an interrupted installation is done again.
 .venv/.installed: pyproject.toml
@@ -17,6 +18,9 @@ BIN := .venv/bin
 
 demo: .venv/.installed
 	$(BIN)/python -m lt_calib.run +experiment=cutout_awabs dataset=digits_lt hydra.run.dir=outputs/demo
+
+demo-folder: .venv/.installed
+	$(BIN)/python -m tools.demo_folder
 
 test: .venv/.installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m 'not slow'

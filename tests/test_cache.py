@@ -145,6 +145,7 @@ def test_processes_that_torchrun_has_started_leave_it_alone_and_say_so(tmp_path,
     assert not (tmp_path / "cache").exists()
 
 
+@pytest.mark.slow
 def test_what_makes_another_entry_and_what_does_not(monkeypatch):
     monkeypatch.setattr(
         "lt_calib.job.build.build_logger",

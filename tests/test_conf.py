@@ -157,9 +157,10 @@ def test_unlisted_factors_take_the_nearest_on_a_log_scale(composed):
     assert nearest_factor([10, 50, 100, 200], 22) == 10
     assert nearest_factor([10, 50, 100, 200], 1) == 10
     assert nearest_factor([10, 1000], 100) == 1000
+    assert nearest_factor([10, 100, 200], None) == 100  # of counts that are not known before they are read
     cfg = composed("dataset=cifar10_lt", "dataset.if=60", "+experiment=cutmix_awabs")
     assert (cfg.stage2.loss.eps_head, cfg.stage2.lr_factor) == (0.2, 0.2)
-    for bad in (0.5, float("nan"), float("inf"), "foo", None, True):
+    for bad in (0.5, float("nan"), float("inf"), "foo", True):
         with pytest.raises(InputError, match=rf"dataset.if={bad} must be"):
             nearest_factor([10], bad)  # type: ignore[arg-type]
 
@@ -316,6 +317,7 @@ def test_a_configuration_from_a_file_builds_whatever_conf_names():
         refuse_untrusted(OmegaConf.create({"_target_": target}), "config.yaml")
 
 
+@pytest.mark.slow
 def test_the_seeds_of_an_experiment_have_one_hash_wherever_they_run(composed):
     def hashed(*overrides: str) -> str:
         return settings_hash(plain(composed("+experiment=cutmix_awabs", "dataset=digits_lt", *overrides)))

@@ -86,7 +86,10 @@ def test_probabilities_are_the_runs_calibrated_ones(trained):
         predictor.predict_proba(torch.randn(2, 3, 32, 32))
 
 
-@pytest.mark.parametrize("experiment", ["ce", "ncm", "tau_norm", "logit_adjustment", "bbn", "ldam"])
+@pytest.mark.parametrize(
+    "experiment",
+    ["ncm", "ldam", *(pytest.param(x, marks=pytest.mark.slow) for x in ("ce", "tau_norm", "logit_adjustment", "bbn"))],
+)
 def test_a_run_of_any_kind_of_classifier_is_loaded(composed, tmp_path, experiment):
     settings = TINY if experiment != "bbn" else [*TINY_FULL, "dataset.if=100"]  # its backbone is its own, and slow
     run(composed(*settings, f"+experiment={experiment}"), tmp_path)
@@ -275,7 +278,13 @@ def test_exports_agree(trained, tmp_path):
 
 
 @pytest.mark.skipif(RECENT < (2, 14), reason="torch 2.6's ONNX exporter fails on the network")
-@pytest.mark.parametrize("posthoc", ["none", "temperature", "vector", "class_temperature", "isotonic"])
+@pytest.mark.parametrize(
+    "posthoc",
+    [
+        "isotonic",
+        *(pytest.param(x, marks=pytest.mark.slow) for x in ("none", "temperature", "vector", "class_temperature")),
+    ],
+)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 def test_onnx_agrees_with_every_calibrator(trained, tmp_path, posthoc):
     onnxruntime = pytest.importorskip("onnxruntime")

@@ -69,7 +69,7 @@ def compare(gridded, alone, point: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "experiment", ["crt", "mislas", *(pytest.param(x, marks=SLOW) for x in ("lws", "cbce_stage2"))]
+    "experiment", ["crt", *(pytest.param(x, marks=SLOW) for x in ("mislas", "lws", "cbce_stage2"))]
 )
 def test_whatever_stage_2_is_a_point_is_its_own_job(experiment, tmp_path, monkeypatch):
     """The grid is killed in its second epoch and goes on, and validates between the epochs; the job does neither."""
@@ -107,7 +107,7 @@ DECAYS = ["+grid=eps", "grid.eps_head=[0.3]", "grid.eps_tail=[0.0]", "grid.form=
 @pytest.mark.parametrize(
     ("batch_size", "decay", "epoch"),
     [
-        (64, 1e25, 1),  # a loss
+        pytest.param(64, 1e25, 1, marks=SLOW),  # a loss
         (4000, 1e25, 2),  # the last step breaks the weights, of which there is no loss any more
         (4000, 2e20, 2),  # weights of 1e38 are finite, and the logits are not
     ],

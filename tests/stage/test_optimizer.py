@@ -90,7 +90,7 @@ SCHEDULES = {
 }
 
 
-@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("name", [pytest.param(x, marks=[pytest.mark.slow] * (x != "per_step")) for x in SCHEDULES])
 def test_it_resumes_exactly(name, tmp_path, monkeypatch):
     cfg = compose_config(*JOB, "stage1.max_epochs=3", *SCHEDULES[name])
     if name == "of_torchs":  # in the place of the whole node, as a yaml of one's own has it

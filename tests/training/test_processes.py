@@ -81,6 +81,7 @@ def weights(path: Path, part: str) -> dict[str, torch.Tensor]:
     return torch.load(path, weights_only=True)[part]
 
 
+@pytest.mark.slow
 def test_a_stage_1_of_two_processes_is_trained_once_and_is_not_that_of_one(tmp_path, caplog):
     shared = [*STILL, "stage1.max_epochs=1", "cache=on", f"cache.root={tmp_path / 'cache'}"]
     ddp = ["trainer=ddp_cpu", "trainer.precision=32-true"]

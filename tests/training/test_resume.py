@@ -51,10 +51,10 @@ def stop_at(monkeypatch, step: int) -> None:
 
 
 # Whatever keeps something from epoch to epoch, or changes with it.
-SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("bbn", "lade", "dynamic_balanced_softmax")]
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("ldam_drw", "bbn", "lade", "dynamic_balanced_softmax")]
 
 
-@pytest.mark.parametrize("experiment", ["cutmix_awabs", "crt", "ldam_drw", *SLOW])
+@pytest.mark.parametrize("experiment", ["cutmix_awabs", "crt", *SLOW])
 def test_a_run_stopped_in_either_stage_ends_as_an_undisturbed_one(experiment, tmp_path, monkeypatch):
     small = TINY if experiment != "bbn" else [o for o in TINY if "backbone" not in o]
     settings = [*small, f"+experiment={experiment}", "dataset.batch_size=64", "dataset.if=100"]

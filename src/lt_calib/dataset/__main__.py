@@ -9,6 +9,7 @@ from pathlib import Path
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from lt_calib.closed_pipe import outlive_reader
 from lt_calib.dataset.audit import audit
 from lt_calib.dataset.long_tail import groups
 from lt_calib.dataset.split import Part, parts_of
@@ -19,6 +20,7 @@ CLASSES = 4
 
 def main() -> None:
     """Run the command."""
+    outlive_reader()
     parser = argparse.ArgumentParser(prog="python -m lt_calib.dataset", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("command", choices=["check"])
     parser.add_argument("settings", nargs="+", metavar="SETTING", help="dataset=folder dataset.root=DIR ...")

@@ -26,9 +26,7 @@ def folder(root: str) -> Source:
     Raises:
         InputError: it is not there, or holds no images in folders.
     """
-    top = Path(root).expanduser()
-    if not top.is_dir():
-        raise InputError(f"dataset.root={root} is no folder")
+    top = folder_of(root)
     found = {entry.name for entry in top.iterdir() if entry.is_dir()}
     if "train" not in found and found & {"test", "val"}:
         raise InputError(f"{top} has {', '.join(sorted(found & {'test', 'val'}))} and no train: {_WANTED}")
@@ -48,6 +46,20 @@ def folder(root: str) -> Source:
 
 
 _WANTED = "wanted are train/<class>/*.jpg and test/<class>/*.jpg, or <class>/*.jpg, of which a test set is split off"
+
+
+def folder_of(root: str) -> Path:
+    """Return the folder that ``dataset.root`` names.
+
+    Raises:
+        InputError: none is named, or it is not there.
+    """
+    if not root:
+        raise InputError("dataset.root must be given: the folder of the images, dataset.root=DIR")
+    top = Path(root).expanduser()
+    if not top.is_dir():
+        raise InputError(f"dataset.root={root} is no folder")
+    return top
 
 
 def class_order(path: Path) -> list[str] | None:

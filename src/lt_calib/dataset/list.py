@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lt_calib.dataset.folder import class_order
+from lt_calib.dataset.folder import class_order, folder_of
 from lt_calib.dataset.rows import Row, source_of
 from lt_calib.dataset.source import Source
 from lt_calib.errors import InputError
@@ -20,7 +20,7 @@ def listed(root: str, *, train: str, test: str | None = None, val: str | None = 
     Raises:
         InputError: a list is not there, or a line of it is no path and label.
     """
-    top = Path(root).expanduser()
+    top = folder_of(root)
     rows = []
     for split, name in (("train", train), ("val", val), ("test", test)):
         if name is not None:
@@ -34,8 +34,10 @@ def find(name: str, root: Path, setting: str) -> Path:
     """Find a file from here or from ``root``.
 
     Raises:
-        InputError: it is at neither place.
+        InputError: none is named, or it is at neither place.
     """
+    if not name:
+        raise InputError(f"{setting} must be given")
     for path in (Path(name).expanduser(), root / name):
         if path.is_file():
             return path

@@ -41,7 +41,8 @@ def class_counts(n_max: int, num_classes: int, imbalance_factor: float, profile:
         largest = n_max - (int(n_max * n_max**-1.0) < 1)
         raise ValueError(
             f"imbalance factor {imbalance_factor:g} leaves class {counts.index(0)} without an image, of the "
-            f"largest class's n_max = {n_max}, over {num_classes} classes. The factor must be <= {largest}, or n_max >= {least}"
+            f"largest class's n_max = {n_max}, over {num_classes} classes. The factor must be "
+            f"<= {largest}, or n_max >= {least}"
         )
     return counts
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lt_calib.dataset.folder import class_order
+from lt_calib.dataset.folder import class_order, folder_of
 from lt_calib.dataset.list import find
 from lt_calib.dataset.rows import Row, source_of
 from lt_calib.dataset.source import Source
@@ -27,7 +27,7 @@ def table(root: str, *, file: str, columns: Mapping[str, str] | None = None) -> 
     Raises:
         InputError: the table, a column or a value is not as needed.
     """
-    top = Path(root).expanduser()
+    top = folder_of(root)
     path = find(file, top, "dataset.file")
     called = {**COLUMNS, **(columns or {})}
     frame = _read(path)

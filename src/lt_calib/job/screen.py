@@ -1,6 +1,6 @@
 """The table that a run leaves on the screen."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rich import get_console
@@ -23,6 +23,12 @@ LABEL = 12  # characters of a label that are never wrapped: its longest word, mo
 NOT_PERCENT = ("nll", "brier")
 
 
+OVER: dict[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {
+    "images": lambda test: test,
+    "classes": lambda test: {key: test.get(f"{key}_balanced") for key in ("acc", "ece", "nll")},
+}
+
+
 def print_table(results: Mapping[str, Any], console: Console | None = None) -> None:
     """Print both stages' test metrics, as far as they are measured: percent, but for NLL (nats); calibrated ones below.
 
@@ -39,12 +45,17 @@ def print_table(results: Mapping[str, Any], console: Console | None = None) -> N
     rows = {stage[-1]: about["test"] for stage, about in stages.items()}
     calibrated = (results["calibrated"] or {}).items()
     rows |= {_name(stage, found) + "*" * bool(found.get("doubts")): found["test"] for stage, found in calibrated}
+    uneven = [about for about in stages.values() if len(set(about.get("test_per_class", {}).get("count", ()))) > 1]
+    if uneven:  # of a test set that is not balanced, both
+        rows = {f"{label} {over}": of(test) for label, test in rows.items() for over, of in OVER.items()}
     columns = {key: label for key, label in COLUMNS.items() if any(key in test for test in rows.values())}
     table = Table(
         title=Text(f"{run}: test set"),
         caption=Text(
             "percent; NLL in nats; head, medium, tail: accuracy; "
             "floor: mean and 95 % quantile of the ECE of a calibrated model"
+            + "; the test set is not balanced: over classes, each class weighs alike"
+            * bool(uneven)
         ),
         box=SIMPLE_HEAD,
     )

@@ -60,5 +60,5 @@ def made_worse(logits: Tensor, crossed: Tensor, targets: Tensor) -> str | None:
         return None
     return (
         f"it makes the NLL of held-out images that it was not fitted to {float(after.mean()):.3f}, and without it that "
-        f"is {float(before.mean()):.3f}: take posthoc=temperature, or none"
+        f"is {float(before.mean()):.3f}: leave it out, or take one of fewer parameters"
     )
