@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from lt_calib.dataset.long_tail import factor_shown
 from lt_calib.errors import InputError
 from lt_calib.files.checkpoint import remove_remains, write_atomically
 from lt_calib.settings.table import hash_of
@@ -99,7 +100,7 @@ def describe(folder: Path, key: str) -> str:
         about = json.loads((folder / f"{key}.json").read_text())
         s = about["settings"]
         augment = s.get("augment._target_", "none").split(".")[-1]
-        what = f"{s['dataset.name']} IF {s['dataset.if']:g}, {s['stage1.max_epochs']} epochs, {augment}"
+        what = f"{s['dataset.name']} IF {factor_shown(s['dataset.if'])}, {s['stage1.max_epochs']} epochs, {augment}"
         loss = s["stage1.loss._target_"].split(".")[-1]
         return f"{key}  {about['made']}  {about['bytes'] / 1e6:.1f} MB  {what}, {loss}, seed {s['seed']}"
     except (OSError, ValueError, KeyError, TypeError):

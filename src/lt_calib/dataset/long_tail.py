@@ -186,6 +186,8 @@ def groups(class_counts: Sequence[int], rule: Sequence[int] | str) -> dict[str, 
     return {"head": list(range(a)), "medium": list(range(a, b)), "tail": list(range(b, k))}
 
 
-def factor_shown(asked: float, real: float | None = None) -> str:
+def factor_shown(asked: float | None, real: float | None = None) -> str:
     """Write an imbalance factor as asked for, with the one that there really is where that is another: 10 (is 1.3)."""
+    if asked is None:
+        return "natural"
     return f"{asked:g}" + (f" (is {round(real, 1):g})" if real is not None and real != asked else "")

@@ -92,7 +92,7 @@ def build(cfg: DictConfig, folder: Path) -> Job:
 def build_logger(cfg: DictConfig, config: dict[str, Any], folder: Path) -> Any:
     """Build the logger: group = experiment, tags = data set, imbalance factor, augmentation."""
     augment = (cfg.augment or {}).get("_target_", "none").split(".")[-1]
-    tags = [cfg.dataset.name, f"IF {cfg.dataset['if'] or 'natural'}", augment]
+    tags = [cfg.dataset.name, f"IF {factor_shown(cfg.dataset['if'])}", augment]
     about: dict[str, Any] = {"config": config, "folder": folder, "group": cfg.experiment, "tags": tags}
     return make(cfg, "logger", **about) if rank() == 0 else NoLogger(**about)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
+from lt_calib.dataset.long_tail import factor_shown
 from lt_calib.errors import InputError
 from lt_calib.files.checkpoint import write_atomically
 
@@ -80,7 +81,7 @@ class WandbLogger:
                 project=accepted(project, "project"),
                 entity=entity,
                 name=accepted(
-                    f"{config['name']} {dataset['name']} IF {dataset['if'] or 'natural'} seed {config['seed']}"
+                    f"{config['name']} {dataset['name']} IF {factor_shown(dataset['if'])} seed {config['seed']}"
                 ),
                 id=run_id,
                 # A resumed offline run cannot ask what was there before: its part is merged when it is uploaded.

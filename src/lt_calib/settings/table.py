@@ -35,6 +35,7 @@ MATTERS = {
     "dataset.name": "stage1 recorded",
     "dataset.if": "stage1 recorded",
     "dataset.root": "",
+    "dataset.resident_below": "",
     "dataset.val_per_class": "folder stage1 recorded",
     "dataset.batch_size": "folder stage1 recipe",
     "dataset.eval_batch_size": "folder measure",
