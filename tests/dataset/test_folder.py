@@ -118,7 +118,7 @@ def test_what_is_no_image_of_a_class_is_left_out_and_counted(tmp_path):
     assert source.class_names == ("ü", "a b")  # the larger first
     assert torch.bincount(source.train_targets).tolist() == [2, 1]
     said = "; ".join(source.remarks)
-    for part in ("4 files left out: hidden", "1 files left out: no image by the ending .txt", "extra", "no class's"):
+    for part in ("left by a system: 4", "no image by the ending .txt: 1", "extra", "no class's"):
         assert part in said
 
 
@@ -136,7 +136,7 @@ def test_a_classes_file_orders_the_classes(tmp_path):
 def test_classes_of_the_test_set(tmp_path):
     for path in ("train/a/1.png", "train/b/1.png", "test/a/1.png"):
         paint(tmp_path / path)
-    assert folder(str(tmp_path)).remarks == ("1 classes have no test image: b",)
+    assert folder(str(tmp_path)).remarks == ("classes without a test image, 1: b",)
     paint(tmp_path / "test" / "c" / "1.png")
     with pytest.raises(InputError, match=r"the test images have 1 classes that no training image has.*: c"):
         folder(str(tmp_path))

@@ -22,7 +22,7 @@ def test_labels_that_are_numbers_stay(root):
     assert source.train_targets.tolist() == [1, 0, 1]
     assert source.train_images.names == ("c.png", "one two/1.png", "b/2.png")
     assert source.class_names == ("0", "1")
-    assert source.remarks == ("1 classes have no test image: 0",)
+    assert source.remarks == ("classes without a test image, 1: 0",)
     (root / "classes.txt").write_text("cat\ndog\n")
     assert listed(str(root), train="train.txt").class_names == ("cat", "dog")
 

@@ -89,7 +89,7 @@ def _classes(counts: Mapping[str, np.ndarray], names: Sequence[str], rule: Seque
     )
     for group, classes in long_tail.groups(train.tolist(), rule).items():
         sizes = [int(train[c]) for c in classes]
-        yield f"{group}: {len(classes)} classes" + (f" of {max(sizes)} to {min(sizes)} images" if sizes else "")
+        yield f"{group}, {len(classes)} classes" + (f": {max(sizes)} to {min(sizes)} images" if sizes else "")
     for split in ("val", "test"):
         if split in counts:
             n = counts[split]
@@ -110,7 +110,7 @@ def _images(found: Mapping[str, list[Look]], parts: Mapping[str, Part]) -> Itera
             "in the middle"
         )
     broken = [look.broken for look in every if look.broken]
-    yield f"{len(broken)} cannot be read" + (
+    yield f"cannot be read: {len(broken)}" + (
         f": {_some(broken)}; dataset.skip_broken=true leaves them out" if broken else ""
     )
 
@@ -126,11 +126,13 @@ def _leaks(found: Mapping[str, list[Look]], parts: Mapping[str, Part], names: Se
         return " = ".join(parts[split].names[i] for split, i in places)
 
     crossing = [places for places in copies if len({split for split, _ in places}) > 1]
-    yield f"{len(crossing)} identical files stand in several splits" + _examples(map(named, crossing))
+    yield f"identical files in several splits: {len(crossing)}" + _examples(map(named, crossing))
     torn = [places for places in copies if len({int(parts[split].targets[i]) for split, i in places}) > 1]
-    yield f"{len(torn)} identical files have several labels" + _examples(map(named, torn))
+    yield f"identical files under several labels: {len(torn)}" + _examples(map(named, torn))
     near = [(a, b) for a, b in _near(where) if a[0] != b[0]]
-    yield f"{len(near)} pairs look alike across splits" + _examples(f"{named([a])} ~ {named([b])}" for a, b in near)
+    yield f"pairs that look alike across splits: {len(near)}" + _examples(
+        f"{named([a])} ~ {named([b])}" for a, b in near
+    )
 
 
 def _near(where: Sequence[tuple[str, int, Look]]) -> list[tuple[tuple[str, int], tuple[str, int]]]:
@@ -180,12 +182,12 @@ def gini(counts: np.ndarray) -> float:
 
 def _without(names: Sequence[str], counts: np.ndarray) -> str:
     none = [names[c] for c in np.flatnonzero(counts == 0).tolist()]
-    return f"; {len(none)} classes have none: {_some(none)}" if none else ""
+    return f"; classes without one, {len(none)}: {_some(none)}" if none else ""
 
 
 def _examples(found: Iterable[str]) -> str:
     some = list(found)
-    return f": {_some(some)}" if some else ""
+    return f" ({_some(some)})" if some else ""
 
 
 def _some(texts: Sequence[str]) -> str:

@@ -40,7 +40,7 @@ def folder(root: str) -> Source:
     if not rows:
         raise InputError(f"{top} holds no image in a folder of its class: {_WANTED}")
     others = sorted(found - set(splits)) if "train" in found else []
-    remarks = [f"{n} files left out: {why}" for why, n in left_out.items() if n]
+    remarks = [f"files left out, {why}: {n}" for why, n in left_out.items() if n]
     remarks += [f"folders beside train that are not read: {', '.join(others)}"] if others else []
     return source_of(rows, top, class_order(top / "classes.txt"), remarks)
 
@@ -75,14 +75,14 @@ def _images(below: Path, left_out: Counter[str]) -> list[tuple[str, Path]]:
     paths, hidden = find_files(below, cannot)
     if cannot:
         raise InputError("; ".join(cannot[:5]))
-    left_out["hidden, or left by a system"] += hidden
+    left_out["hidden or left by a system"] += hidden
     images = []
     for path in paths:
         inside = path.relative_to(below).parts[:-1]
         if path.suffix.lower() in endings and inside:
             images.append((inside[0], path))
         elif path.suffix.lower() in endings:
-            left_out["images that lie in no class's folder"] += 1
+            left_out["in no class's folder"] += 1
         elif inside:  # beside the classes lie lists and readmes
             left_out[f"no image by the ending {path.suffix or 'that is not there'}"] += 1
     return sorted(images, key=lambda image: (natural(image[0]), natural(str(image[1]))))

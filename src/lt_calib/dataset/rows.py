@@ -55,7 +55,7 @@ def source_of(
     if of["test"]:
         absent = sorted(set(range(len(labels))) - {number[row.label] for row in of["test"]})
         if absent:
-            remarks.append(f"{len(absent)} classes have no test image: {_some([names[c] for c in absent])}")
+            remarks.append(f"classes without a test image, {len(absent)}: {_some([names[c] for c in absent])}")
 
     def part(split: str) -> tuple[Files | None, torch.Tensor | None]:
         mine = of[split]
