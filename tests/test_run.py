@@ -318,7 +318,7 @@ def test_multirun_with_a_job_that_fails(tmp_path):
     ]
     assert all(folder.name.startswith("seed0_") and "stage1.max_epochs-1" in folder.name for folder in folders)
     assert done.returncode != 0
-    assert done.stdout.count("the factor must be <= 124") == 2
+    assert done.stdout.count("The factor must be <= 124") == 2
     assert "Traceback" not in done.stdout + done.stderr
 
 
