@@ -1,5 +1,6 @@
 """Images of one's own, from the folder to the prediction: trained, repeated from the run's own list, predicted."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -49,6 +50,7 @@ def test_the_natural_counts_are_trained_on_and_recorded(trained, images):
     assert data["imbalance_factor"] == data["real_imbalance_factor"] == 24
     assert data["class_names"] == [f"species {c}" for c in range(4)]
     assert results["stage1"]["test_per_class"]["count"] == list(COUNTS["test"])
+    assert data["split_sha256"] == hashlib.sha256((trained / "run" / "split.csv").read_bytes()).hexdigest()
     (key,) = entry.keys(trained / "cache")
     assert f"{images.name} IF natural, 1 epochs, CutMix" in entry.describe(trained / "cache", key)
 

@@ -53,7 +53,7 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
 
     from lt_calib.calibrate import add_calibrated
     from lt_calib.figure.of_run import draw_figures
-    from lt_calib.files.checkpoint import remove_remains, write_atomically
+    from lt_calib.files.checkpoint import remove_remains, sha256_of, write_atomically
     from lt_calib.job import results as out
     from lt_calib.job.build import build, settle
     from lt_calib.job.fit import TOLD, predict, training_images
@@ -77,6 +77,7 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
             write_atomically(folder / "config.yaml", lambda stream: stream.write(job.config.encode()))
             if listing := job.data.listing():
                 out.write_rows(folder / "split.csv", listing)
+                job.record["dataset"]["split_sha256"] = sha256_of(folder / "split.csv")
         fits, predictions = {}, {}
         for stage in job.stages:
             fits[stage.name] = fit_or_load(job, stage, train_together)
