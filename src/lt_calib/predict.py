@@ -35,7 +35,7 @@ def read_resized(path: Path, shape: Sequence[int], transform: Any = None) -> Ten
     """
     channels, height, width = shape
     image = read_image(path, "RGB" if channels == 3 else "L")
-    if hasattr(transform, "fit"):
+    if height == width and hasattr(transform, "fit"):
         side = kept_side(transform, height) or height
         edge = (side - height) // 2  # evaluation sees the middle of what is kept
         image = to_square(image, side, transform).crop((edge, edge, edge + width, edge + height))

@@ -128,6 +128,7 @@ def test_resized_crop_in_evaluation_is_the_middle():
     assert found.shape == (1, 1, 224, 224)
     torch.testing.assert_close(found[0, 0, 0] * 255, torch.arange(16.0, 240.0))
     whole = ResizedCrop([0.0], [1.0])
+    assert whole.kept(32) == 32  # evaluation sees all of it, and so must predict
     assert whole.evaluate(ramp[:, :32, :32]).shape == (1, 1, 32, 32)
     tall = Image.new("L", (10, 30))
     tall.paste(255, (0, 10, 10, 20))

@@ -5,6 +5,7 @@ import base64
 import sys
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
@@ -53,7 +54,7 @@ def check(settings: list[str], out: Path | None = None) -> None:
         print(f"\nwritten: {out / 'check.html'}")
 
 
-def figures(parts: dict[str, Part], names: tuple[str, ...], data, out: Path) -> list[Path]:
+def figures(parts: dict[str, Part], names: tuple[str, ...], data: Any, out: Path) -> list[Path]:
     """Draw the sorted class counts, and images of the largest and of the smallest classes."""
     import torch
     from torch.nn.functional import one_hot

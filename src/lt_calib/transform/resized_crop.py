@@ -53,8 +53,8 @@ class ResizedCrop(CropFlip):
         self.ratio = tuple(ratio)
 
     def kept(self, size: int) -> int:
-        """Return the side at which an image is kept for a network that sees ``size``."""
-        return round(size / KEPT)
+        """Return the side at which an image is kept for a network that sees ``size``: that, where no size is set."""
+        return round(size / KEPT) if self.size else size
 
     def fit(self, image: Image.Image, size: int) -> Image.Image:
         """Bring a decoded RGB image to ``size`` x ``size``: its middle square."""
