@@ -26,6 +26,8 @@ __getattr__, __all__ = lazily(
         "select_indices": "lt_calib.dataset.long_tail",
         "load_run": "lt_calib.predictor",
         "Predictor": "lt_calib.predictor",
+        "LongTailedClassifier": "lt_calib.estimator",
+        "fit_features": "lt_calib.estimator",
     },
     __name__,
 )

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -69,6 +70,29 @@ def predict_files(predictor: Predictor, paths: Sequence[Path], unreadable: list[
             confidence, label = predictor.predict_proba(torch.stack(images)).max(dim=1)
             for name, sure, c in zip(names, confidence.tolist(), label.tolist(), strict=True):
                 yield Prediction(name, c, predictor.class_names[c], round(sure, 6), group_of.get(c, ""))
+
+
+def predict_rows(predictor: Predictor, path: Path) -> Iterator[Prediction]:
+    """Predict the features of a file: ``.npy``, or ``.npz`` with an array ``features`` or ``test_features``.
+
+    Raises:
+        InputError: the file holds no features of the run's width.
+    """
+    try:
+        found = np.load(path)
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
+        raise InputError(
+            f"{path} cannot be read: {error}. The run was trained on features: name a .npy or .npz"
+        ) from error
+    if not isinstance(found, np.ndarray):
+        name = next((name for name in ("features", "test_features") if name in found), None)
+        if name is None:
+            raise InputError(f"{path} has {', '.join(found)}; wanted is an array features (N, D)")
+        found = found[name]
+    group_of = {c: name for name, classes in predictor.groups.items() for c in classes}
+    confidence, label = predictor.predict_proba(found).max(dim=1)
+    for row, (sure, c) in enumerate(zip(confidence.tolist(), label.tolist(), strict=True)):
+        yield Prediction(f"row {row}", c, predictor.class_names[c], round(sure, 6), group_of.get(c, ""))
 
 
 def main() -> None:

@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from lt_calib.calibrate import CALIBRATORS, load_calibrator
 from lt_calib.errors import InputError
 from lt_calib.files.checkpoint import load_stage, stage1_of, write_atomically
+from lt_calib.job.build_features import build_frozen
 from lt_calib.job.results import read_results
+from lt_calib.model.standardize import Standardize
 from lt_calib.posthoc.base import Calibrator
 from lt_calib.settings.check import make, refuse_untrusted
 from lt_calib.settings.schema import register
@@ -31,7 +33,7 @@ class Predictor(nn.Module):
         calibrator: Logits to probabilities; None takes their softmax.
         mean: Of each channel, on pictures scaled to [0, 1].
         std: Standard deviation, likewise.
-        image_shape: (C, H, W) of what the network was trained on.
+        image_shape: (C, H, W) of what the network was trained on; (D,) where that are features.
 
     Attributes:
         class_names: K names.
@@ -60,8 +62,9 @@ class Predictor(nn.Module):
         self.calibrator = calibrator
         self.image_shape = tuple(image_shape)
         self.transform = None
-        self.register_buffer("mean", torch.tensor(mean)[:, None, None])
-        self.register_buffer("std", torch.tensor(std)[:, None, None])
+        across = [1] * (len(self.image_shape) - 1)
+        self.register_buffer("mean", torch.tensor(mean).view(-1, *across))
+        self.register_buffer("std", torch.tensor(std).view(-1, *across))
 
     def forward(self, images: Tensor) -> Tensor:
         """Compute probabilities, (B, C, H, W) float32 in [0, 1] -> (B, K) float32."""
@@ -78,7 +81,8 @@ class Predictor(nn.Module):
         known, of uint16 say, which holds images of 10, 12, 14 and 16 bits: divide by the value that is white.
 
         Args:
-            images: (N, C, H, W), N >= 0, uint8 of 0 to 255 or floats of 0 to 1; a tensor or a NumPy array.
+            images: (N, C, H, W), N >= 0, uint8 of 0 to 255 or floats of 0 to 1; a tensor or a NumPy array. For a run
+                on features, those: (N, D), finite numbers of any dtype.
 
         Shape:
             Returns (N, K) float32, rows sum to 1.
@@ -86,6 +90,8 @@ class Predictor(nn.Module):
         Raises:
             ValueError: images of another shape or dtype, or floats out of [0, 1], NaN among them.
         """
+        if len(self.image_shape) == 1:
+            return self._of_rows(images)
         images = images if isinstance(images, Tensor) else np.asarray(images)
         dtype = str(images.dtype).removeprefix("torch.") if isinstance(images, Tensor) else images.dtype.name
         if dtype not in DTYPES:
@@ -111,6 +117,15 @@ class Predictor(nn.Module):
         parts = images.split(BATCH)
         scaled = (part.to(self.mean.device).float() / (1 if part.is_floating_point() else 255) for part in parts)
         return torch.cat([self(part).cpu() for part in scaled])
+
+    def _of_rows(self, rows: Tensor | np.ndarray) -> Tensor:
+        rows = torch.as_tensor(rows).float()
+        if rows.ndim != 2 or rows.shape[1:] != self.image_shape:
+            raise ValueError(f"features {tuple(rows.shape)} must be (N, {self.image_shape[0]})")
+        bad = torch.nonzero(~rows.isfinite().all(1))
+        if len(bad):
+            raise ValueError(f"features: {len(bad)} rows are not finite, row {int(bad[0])} (0-based) the first")
+        return torch.cat([self.eval()(part.to(self.mean.device)).cpu() for part in rows.split(BATCH)])
 
 
 def load_run(folder: Path | str, trust: bool = False) -> Predictor:
@@ -143,7 +158,7 @@ def load_run(folder: Path | str, trust: bool = False) -> Predictor:
         refuse_untrusted(node, str(folder / "config.yaml"), trust)
     data = results["dataset"]
     k, shape = len(data["class_counts"]), data["image_shape"]
-    backbone = make(cfg, "model.backbone", in_channels=shape[0])
+    backbone, network = backbone_of(cfg, results)
     classifier = make(cfg, "model.classifier", backbone.num_features, k)
     if two_stages:
         prior = torch.full((k,), 1 / k)  # every fitted value comes from the checkpoint
@@ -156,12 +171,31 @@ def load_run(folder: Path | str, trust: bool = False) -> Predictor:
     stage = "stage2" if two_stages else "stage1"
     about = results["calibrated"]
     calibrator = load_calibrator(folder / CALIBRATORS, stage, k, about[stage], trust) if about else None
-    seen = results["transform"]
-    predictor = Predictor(backbone, classifier, calibrator, seen["mean"], seen["std"], shape)
+    seen = results["transform"] if len(shape) == 3 else {"mean": [0.0], "std": [1.0]}
+    whole = backbone if network is None else nn.Sequential(network, backbone)
+    predictor = Predictor(whole, classifier, calibrator, seen["mean"], seen["std"], shape)
     predictor.class_names = data.get("class_names") or [str(c) for c in range(k)]
     predictor.groups = data["groups"]
     predictor.transform = make(cfg, "transform")
     return predictor.eval().requires_grad_(False)
+
+
+def backbone_of(cfg: Any, results: dict[str, Any]) -> tuple[Any, nn.Module | None]:
+    """Build what a run's checkpoint holds the backbone's weights of, and the frozen network in front of it.
+
+    Raises:
+        InputError: the network's weights are others than the run was trained on.
+    """
+    shape = results["dataset"]["image_shape"]
+    if not cfg.stage1.get("frozen", False):
+        return make(cfg, "model.backbone", in_channels=shape[0]), None
+    network = build_frozen(cfg, shape[0]) if len(shape) == 3 else None
+    if network is not None and network.sha256 != results["frozen"]["sha256"]:
+        raise InputError(
+            f"the weights of {network.facts['network']} are others than this run was trained on (SHA-256 "
+            f"{network.sha256}, then {results['frozen']['sha256']}): give the file, model.checkpoint in its config.yaml"
+        )
+    return Standardize(network.num_features if network else shape[0], cfg.features.standardize), network
 
 
 def export(predictor: Predictor, path: Path) -> None:

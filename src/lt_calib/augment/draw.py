@@ -37,6 +37,11 @@ def partner_of(
     return images[order], targets[order]
 
 
+def spread(lam: Tensor, images: Tensor) -> Tensor:
+    """Give lam (D,) the dimensions of images (B, C, H, W) or features (B, D)."""
+    return lam.view(-1, *[1] * (images.ndim - 1))
+
+
 def cut_box(h: int, w: int, lam: Tensor, generator: torch.Generator) -> Tensor:
     """Draw CutMix's boxes: sides sqrt(1 - lam) of the picture's, centre uniform, clipped at the border.
 

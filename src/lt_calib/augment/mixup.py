@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from lt_calib.augment.draw import beta, check_per, number_of_draws, partner_of
+from lt_calib.augment.draw import beta, check_per, number_of_draws, partner_of, spread
 
 Batch = tuple[Tensor, Tensor]
 
@@ -19,7 +19,7 @@ class Mixup:
         per: ``"batch"`` draws once a batch, as the authors do; ``"picture"`` for each picture.
 
     Shape:
-        images (B, 3, H, W) float, targets (B, K) float; returns the same.
+        images (B, 3, H, W) float, or features (B, D); targets (B, K) float; returns the same.
 
     Raises:
         ValueError: a setting out of its range.
@@ -27,6 +27,8 @@ class Mixup:
     Reference:
         Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018, section 2.
     """
+
+    of_features = True  # mixes rows of a table as well
 
     def __init__(self, alpha: float = 1.0, prob: float = 1.0, per: str = "batch") -> None:
         if alpha < 0 or not 0 <= prob <= 1:
@@ -41,6 +43,6 @@ class Mixup:
         """Mix the batch."""
         draws = number_of_draws(self.per, len(images))
         mixes = torch.rand(draws, device=images.device, generator=generator) < self.prob
-        lam = torch.where(mixes, beta(self.alpha, (draws,), generator), 1.0)[:, None]
+        lam = torch.where(mixes, beta(self.alpha, (draws,), generator), 1.0)
         other = partner_of(images, targets, generator, partner)
-        return torch.lerp(other[0], images, lam[..., None, None]), torch.lerp(other[1], targets, lam)
+        return torch.lerp(other[0], images, spread(lam, images)), torch.lerp(other[1], targets, lam[:, None])

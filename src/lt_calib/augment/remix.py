@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lt_calib.augment.draw import beta, check_per, number_of_draws, partner_of
+from lt_calib.augment.draw import beta, check_per, number_of_draws, partner_of, spread
 
 Batch = tuple[Tensor, Tensor]
 
@@ -24,7 +24,7 @@ class Remix:
         per: ``"batch"`` draws once a batch, as the authors do; ``"picture"`` for each picture.
 
     Shape:
-        images (B, 3, H, W) float, targets (B, K) float; returns the same.
+        images (B, 3, H, W) float, or features (B, D); targets (B, K) float; returns the same.
 
     Raises:
         ValueError: a setting out of its range.
@@ -33,6 +33,7 @@ class Remix:
         Chou et al., "Remix: Rebalanced Mixup", ECCV 2020 workshops.
     """
 
+    of_features = True
     moves_labels = True  # to the rarer class, away from the frequencies that the sampler draws
 
     def __init__(
@@ -63,4 +64,4 @@ class Remix:
         own = lam.expand(len(images))
         own = torch.where((ratio >= self.kappa) & (lam < self.tau), 0.0, own)
         own = torch.where((ratio <= 1 / self.kappa) & (1 - lam < self.tau), 1.0, own)[:, None]
-        return torch.lerp(other[0], images, lam[:, None, None, None]), own * targets + (1 - own) * other[1]
+        return torch.lerp(other[0], images, spread(lam, images)), own * targets + (1 - own) * other[1]

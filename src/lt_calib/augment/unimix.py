@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lt_calib.augment.draw import beta, partner_of
+from lt_calib.augment.draw import beta, partner_of, spread
 
 Batch = tuple[Tensor, Tensor]
 
@@ -23,7 +23,7 @@ class UniMix:
         alpha: Of the Beta distribution, > 0.
 
     Shape:
-        images (B, 3, H, W) float, targets (B, K) float; returns the same.
+        images (B, 3, H, W) float, or features (B, D); targets (B, K) float; returns the same.
 
     Raises:
         ValueError: alpha is not > 0.
@@ -32,6 +32,7 @@ class UniMix:
         Xu et al., "Towards Calibrated Model for Long-Tailed Visual Recognition from Prior Perspective", NeurIPS 2021.
     """
 
+    of_features = True
     moves_labels = True  # lam favors the rarer class, whoever the partner is
 
     def __init__(self, class_counts: Sequence[int], *, alpha: float = 0.8) -> None:
@@ -47,6 +48,6 @@ class UniMix:
         other = partner_of(images, targets, generator, partner)
         counts = self.class_counts = self.class_counts.to(images.device)  # copied once
         n_i, n_j = targets @ counts, other[1] @ counts
-        lam = ((beta(self.alpha, (len(images),), generator) + n_j / (n_i + n_j)) % 1)[:, None]
-        mixed = lam[..., None, None] * images + (1 - lam[..., None, None]) * other[0]
-        return mixed, lam * targets + (1 - lam) * other[1]
+        lam = (beta(self.alpha, (len(images),), generator) + n_j / (n_i + n_j)) % 1
+        across, of_labels = spread(lam, images), lam[:, None]
+        return across * images + (1 - across) * other[0], of_labels * targets + (1 - of_labels) * other[1]

@@ -68,7 +68,8 @@ class Data(Protocol):
         val_per_class: Images per class that are held out.
         split_seed: Of the split.
         batch_size: Of training, over all processes.
-        image_shape: (C, H, W) of what the network sees.
+        image_shape: (C, H, W) of what the network sees; (D,) where there are no images, but features from the start.
+        num_features: D of a table of features, which stands in the place of images; None of images.
         splits: ``"train"``, ``"test"``, and ``"val"`` where there is one.
         facts: What decides which samples are trained on, as plain values.
         transform: Of its images.
@@ -88,7 +89,10 @@ class Data(Protocol):
     transform: Transform
 
     @property
-    def image_shape(self) -> tuple[int, int, int]: ...  # noqa: D102
+    def num_features(self) -> int | None: ...  # noqa: D102
+
+    @property
+    def image_shape(self) -> tuple[int, ...]: ...  # noqa: D102
 
     @property
     def splits(self) -> tuple[str, ...]: ...  # noqa: D102
@@ -101,7 +105,7 @@ class Data(Protocol):
         ...
 
     def raw(self, split: str) -> Tensor:
-        """Return a split's images as they are kept, (N, H, W, C) uint8."""
+        """Return a split's images as they are kept, (N, H, W, C) uint8, or its features (N, D) float32."""
         ...
 
     def listing(self) -> list[dict[str, Any]]:

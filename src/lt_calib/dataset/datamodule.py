@@ -136,7 +136,8 @@ class LongTailedDataModule(LightningDataModule):
             self.imbalance_factor = self.real_imbalance_factor
         self._splits = {split: (resized(part.images, side), part.targets) for split, part in parts.items()}
         self._parts = parts
-        check_normalization(self.transform.mean, self.transform.std, self.image_shape[0])
+        if self.num_features is None:
+            check_normalization(self.transform.mean, self.transform.std, self.image_shape[0])
         self.class_counts = torch.bincount(self.targets("train"), minlength=self.num_classes).tolist()
         self.cut_counts = list(self.class_counts)
         self.groups = groups_of(self.cut_counts, self.group_rule)
@@ -169,8 +170,16 @@ class LongTailedDataModule(LightningDataModule):
         return tuple(self._splits)
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(C, H, W)."""
+    def num_features(self) -> int | None:
+        """D of a table of features, None of images."""
+        kept = self._splits["test"][0]
+        return kept.shape[1] if kept.ndim == 2 else None
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """(C, H, W), or (D,) of a table."""
+        if self.num_features is not None:
+            return (self.num_features,)
         h, w, c = self._splits["test"][0].shape[1:]
         return c, self.size or h, self.size or w
 
@@ -220,7 +229,7 @@ class LongTailedDataModule(LightningDataModule):
         return ResidentLoader(images, targets, sampler, self.batch_size, transform, partner, rank, world_size)
 
     def _evaluated(self, images: Tensor, *draw: Any) -> Tensor:
-        return self.transform.evaluate(images)
+        return images if images.ndim == 2 else self.transform.evaluate(images)
 
     def _on_trainer(self) -> dict[str, Any]:
         """Say where a trainer of one's own wants the batches."""

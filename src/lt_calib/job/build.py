@@ -10,6 +10,7 @@ from lt_calib.cache.sources import made_by
 from lt_calib.dataset.data import Data
 from lt_calib.dataset.long_tail import factor_shown
 from lt_calib.errors import InputError
+from lt_calib.job.build_features import embedded
 from lt_calib.job.build_grid import build_grid
 from lt_calib.job.build_posthoc import build_posthoc
 from lt_calib.job.build_stages import build_stage1, build_stage2
@@ -67,7 +68,7 @@ def build(cfg: DictConfig, folder: Path) -> Job:
     logger = build_logger(cfg, config, folder)
     try:
         trainer: TrainerSettings = make(cfg, "trainer")  # a device that is not there is found before the data are read
-        data = build_data(cfg)
+        data = embedded(cfg, build_data(cfg), trainer)
         metrics = {name: make(cfg, f"metric.{name}") for name in cfg.metric or {}}
         here = made_by(config, trainer.device)
         stage1 = build_stage1(cfg, config, data, folder, trainer.precision)

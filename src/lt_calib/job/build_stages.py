@@ -15,6 +15,7 @@ from lt_calib.errors import InputError
 from lt_calib.job.parts import OfFeatures, Stage
 from lt_calib.job.prior import asked_prior, check_augmentation, check_weights, fixed_prior, labels_moved, resolve_prior
 from lt_calib.job.untrained import stays_random, tell_empty_phases
+from lt_calib.model.standardize import Standardize
 from lt_calib.sampler.base import EpochSampler
 from lt_calib.seed import global_seed, seeded
 from lt_calib.settings.check import make
@@ -28,6 +29,9 @@ log = logging.getLogger(__name__)
 def build_network(cfg: DictConfig, data: Data, seed: int | None = None) -> tuple[nn.Module, nn.Module]:
     """Build the backbone and stage 1's classifier; their weights come from the job's seed."""
     with seeded(cfg.seed if seed is None else seed):
+        if data.num_features is not None:
+            table = Standardize(data.num_features, cfg.features.standardize)
+            return table, make(cfg, "model.classifier", data.num_features, data.num_classes)
         backbone = make(cfg, "model.backbone", in_channels=data.image_shape[0])
         features = getattr(backbone, "num_features", None)
         if not isinstance(features, int):
@@ -147,6 +151,11 @@ def build_augment(cfg: DictConfig, data: Data) -> tuple[BatchAugment | None, Epo
         partner = make(cfg, f"{path}.partner", data.targets("train"), **facts)
     following = make(cfg, "augment.then", class_counts=data.class_counts) if then else None
     augment = make(cfg, "augment", class_counts=data.class_counts, then=following)
+    if data.num_features is not None and not getattr(augment, "of_features", False):
+        raise InputError(
+            f"augment {type(augment).__name__} is of images, and stage 1 is trained on features: take augment=mixup, "
+            "or features.views=4, say, for views of the images before the network"
+        )
     return BatchAugment(augment, num_classes=data.num_classes, seed=cfg.seed, stage=1), partner
 
 

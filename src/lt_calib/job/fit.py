@@ -99,6 +99,8 @@ def training_images(stage: Stage, number: int = 24) -> tuple[Tensor, Tensor, tup
         Images (B, H, W, C) float in [0, 1], targets (B, K), class names; of BBN's pairs the first image.
     """
     data, epoch = stage.data, stage.module.max_epochs // 2
+    if data.num_features is not None:
+        return None
     loader = data.loader("train", stage.sampler, partner=stage.partner)
     loader.set_epoch(epoch)
     batch = [x[:number] for x in next(iter(loader))]

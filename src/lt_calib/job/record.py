@@ -56,7 +56,8 @@ def record_of(
             "mean": list(data.transform.mean),
             "std": list(data.transform.std),
         },
-        "network": {part: part_of(config["model"][part]) for part in ("backbone", "classifier")},
+        "network": network_of(config, data),
+        **({"frozen": data.facts["features"]} if "features" in data.facts else {}),
         "recipe": recipe_of(stages[0].module, data.batch_size),
         "n_bins": n_bins,
         "environment": {
@@ -76,6 +77,15 @@ def factor_of(dataset: Mapping[str, Any]) -> str:
         dataset: The field of the record; of an old one the factor alone.
     """
     return factor_shown(dataset["imbalance_factor"], dataset.get("real_imbalance_factor"))
+
+
+def network_of(config: Mapping[str, Any], data: Data) -> dict[str, Any]:
+    """Name both parts of the network, with their settings, and what is done with features where it is frozen."""
+    model = config["model"]
+    parts = {part: part_of(model[part]) for part in ("backbone", "classifier") if model[part]}
+    if data.num_features is None:
+        return parts
+    return {"backbone": {"name": "none"}, **parts, "features": dict(config["features"])}
 
 
 def part_of(node: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from lt_calib.files.checkpoint import load_stage, save_stage, sha256_of
 from lt_calib.job.fit import features_of, fit, predict, tell
 from lt_calib.job.grid import fit_grid
 from lt_calib.job.parts import Job, Stage
+from lt_calib.model.standardize import Standardize
 from lt_calib.settings.renamed import NEW, renamed
 from lt_calib.training.processes import position, rank
 
@@ -64,6 +65,9 @@ def fit_or_load(job: Job, stage: Stage, together: Together | None = None) -> dic
 
 def begin(job: Job, stage: Stage) -> None:
     """Give a stage what it takes from the one before: features, and the classes' sizes after their resampling."""
+    standardize = stage.module.backbone
+    if isinstance(standardize, Standardize) and stage.name == "stage1":
+        standardize.fit(stage.data.raw("train"))
     prepare = getattr(stage.module.classifier, "prepare", None)
     if prepare is not None:
         prepare(stage.before, partial(features_of, job, stage))
@@ -72,6 +76,7 @@ def begin(job: Job, stage: Stage) -> None:
         assert found is not None
         stage.data = stage.data.with_train(*stage.of_features.resample(*found))
         stage.sampler, stage.module.loss = stage.of_features.parts(stage.data)
+        stage.module.on_features = True  # type: ignore[assignment]
     stage.module.begin()
 
 

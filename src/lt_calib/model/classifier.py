@@ -19,14 +19,25 @@ class Linear(nn.Linear):
     Args:
         num_features: Features of the backbone.
         num_classes: K.
+        init: ``"kaiming"``, or ``"zeros"``, from which a classifier of features that do not move ends the same
+            whatever the seed draws.
+
+    Raises:
+        ValueError: another ``init``.
 
     Shape:
         (B, num_features) -> (B, K).
     """
 
-    def __init__(self, num_features: int, num_classes: int) -> None:
+    def __init__(self, num_features: int, num_classes: int, init: str = "kaiming") -> None:
         super().__init__(num_features, num_classes)
-        nn.init.kaiming_normal_(self.weight)
+        if init not in ("kaiming", "zeros"):
+            raise ValueError(f"model.classifier.init {init!r} must be 'kaiming' or 'zeros'")
+        if init == "zeros":
+            nn.init.zeros_(self.weight)
+            nn.init.zeros_(self.bias)
+        else:
+            nn.init.kaiming_normal_(self.weight)
 
 
 class LearnableWeightScaling(nn.Module):

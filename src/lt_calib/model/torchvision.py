@@ -3,19 +3,25 @@
 import torch
 import torchvision
 from torch import Tensor, nn
+from torchvision.models import get_model_weights
 
 from lt_calib.errors import InputError
+from lt_calib.model.frozen import Input
+from lt_calib.model.weights import load_weights
 
 
 class Torchvision(nn.Module):
     """A network of torchvision's by its name, up to the features that its last linear layer takes.
 
     Args:
-        network: Such as ``"resnet18"``, see ``torchvision.models.list_models()``.
+        name: Such as ``"resnet18"``, see ``torchvision.models.list_models()``.
         weights: Such as ``"DEFAULT"``: pretrained; None starts from random ones.
+        checkpoint: A file of these weights, where they are on disk; without ``weights`` it is taken for one of
+            ``"DEFAULT"``'s kind.
 
     Attributes:
         num_features: D.
+        input: What the pretrained weights were trained to see.
 
     Shape:
         (B, 3, H, W) float -> (B, D) float.
@@ -24,17 +30,26 @@ class Torchvision(nn.Module):
         InputError: there is no such network, it does not end with a linear layer, or its weights cannot be had.
     """
 
-    def __init__(self, network: str = "resnet18", weights: str | None = None) -> None:
+    def __init__(self, name: str = "resnet18", weights: str | None = None, checkpoint: str | None = None) -> None:
         super().__init__()
         try:
-            self.network = torchvision.models.get_model(network, weights=weights)
+            self.network = torchvision.models.get_model(name, weights=None if checkpoint else weights)
+            seen = get_model_weights(name)[weights or "DEFAULT"].transforms()
         except (ValueError, KeyError) as error:
-            raise InputError(f"model.backbone.network={network}, weights={weights}: {error}") from error
+            raise InputError(f"model.name={name}, model.weights={weights}: {error}") from error
         except OSError as error:
-            raise InputError(f"model.backbone.weights={weights} of {network} could not be fetched: {error}") from error
+            raise InputError(
+                f"model.weights={weights} of {name} could not be fetched ({error}): name the file, "
+                "model.checkpoint=FILE"
+            ) from error
+        if checkpoint:
+            load_weights(self.network, checkpoint)
+        if weights or checkpoint:
+            how = "bicubic" if seen.interpolation.value == "bicubic" else "bilinear"
+            self.input = Input(seen.crop_size[0], tuple(seen.mean), tuple(seen.std), how)
         linear = [path for path, module in self.network.named_modules() if isinstance(module, nn.Linear)]
         if not linear:
-            raise InputError(f"model.backbone.network={network} has no linear layer at its end: write a backbone")
+            raise InputError(f"model.name={name} has no linear layer at its end: write a backbone")
         parent, _, child = linear[-1].rpartition(".")
         last = self.network.get_submodule(linear[-1])
         assert isinstance(last, nn.Linear)

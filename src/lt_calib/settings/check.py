@@ -20,6 +20,7 @@ WITHOUT_TARGET = {
     "augment": set(),
     "resample": set(),
     "posthoc": set(),
+    "features": {"standardize", "views", "size"},
     "dataset.recipe": {"stage1_epochs", "stage1_lr", "stage2_epochs", "cutout_size", "unimix_tau", "stage2"},
 }
 # Where what a run's files may build is defined; the rest of the package writes and removes files.

@@ -20,11 +20,12 @@ MAX_FOLDER = 150
 
 
 @dataclass
-class Model:
-    """The two parts of a network."""
+class Features:
+    """What is done with features of a frozen network, or of a table."""
 
-    backbone: Any = None
-    classifier: Any = None
+    standardize: str = "one"
+    views: int = 0
+    size: int | None = None
 
 
 @dataclass
@@ -38,7 +39,8 @@ class Config:
     dataset: Any = None
     transform: Any = None
     resample: Any = None
-    model: Model = field(default_factory=Model)
+    model: Any = None
+    features: Features = field(default_factory=Features)
     augment: Any = None
     stage1: Any = None
     stage2: Any = None

@@ -45,6 +45,7 @@ MATTERS = {
     "resample.": "folder stage1",
     "augment.": "folder stage1",
     "model.": "folder stage1 recorded",
+    "features.": "folder stage1",
     "stage1.": "folder stage1",
     "stage1.ckpt_path": "folder given",
     "stage1.max_epochs": "folder stage1 length recorded",
@@ -67,7 +68,10 @@ SAME_ROW = ("stage1", "results", "label", "allowed")
 SAME_JOB = ("stage1", "results", "label", "seed", "given", "posthoc")
 # Settings that came to parts which were there, at the values that are what was done before: a run without them, an
 # older one's, is the same run.
-LATER = {"loss.normalizer": "weights", "augment.two_means": False, "then.two_means": False}
+LATER = {
+    "loss.normalizer": "weights", "augment.two_means": False, "then.two_means": False,
+    "features.standardize": "one", "features.views": 0, "features.size": None,
+}  # fmt: skip
 OF_FEATURES = {"resample.space": "features"}  # resamples stage 2's data alone
 
 

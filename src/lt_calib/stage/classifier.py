@@ -33,6 +33,7 @@ class ClassifierModule(StageModule):
     """
 
     stage = 2
+    on_features = False  # whether it is trained on the backbone's features, resampled, in the place of images
 
     def __init__(
         self,
@@ -75,8 +76,8 @@ class ClassifierModule(StageModule):
         super().begin()
 
     def features(self, images: Tensor) -> Tensor:
-        """Compute the frozen backbone's features, without a graph; features (B, D) stay as they are."""
-        if images.ndim == 2:
+        """Compute the frozen backbone's features, without a graph; resampled ones (B, D) stay as they are."""
+        if self.on_features and self.training:
             return images
         with torch.no_grad():
             return self.backbone(images)

@@ -1,0 +1,133 @@
+"""Both stages on features, as an estimator in scikit-learn's style: NumPy in, NumPy out."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from lt_calib.dataset.datamodule import LongTailedDataModule
+from lt_calib.dataset.source import Source
+from lt_calib.job.build import settle
+from lt_calib.job.build_stages import build_stage1, build_stage2
+from lt_calib.job.fit import fit
+from lt_calib.job.parts import Job
+from lt_calib.job.step import begin
+from lt_calib.logger.none import NoLogger
+from lt_calib.predictor import Predictor
+from lt_calib.settings.check import make
+from lt_calib.settings.schema import composed, plain
+
+SMALL_BATCH = 8
+
+
+class LongTailedClassifier(ClassifierMixin, BaseEstimator):
+    """A calibrated classifier of features with a long tail: ``+experiment=frozen_METHOD`` without files.
+
+    Its probabilities are those of a balanced world, in which every class is as likely as another.
+
+    Args:
+        method: ``"awabs"``, ``"balanced_softmax"``, ``"ce"``, ``"las"``, ``"crt"``, ``"lws"``, ``"ncm"``,
+            ``"tau_norm"`` or ``"logit_adjustment"``.
+        seed: Of the batches, >= 0.
+        batch_size: Rows a step; None takes 128, or fewer of fewer than 4096 rows, a 32nd.
+        settings: Others, as on the command line: ``("stage2.loss.eps_head=0.2", "stage1.max_epochs=40")``.
+
+    Attributes:
+        classes_: (K,) labels, in the order of the columns of :meth:`predict_proba`.
+        n_features_in_: D.
+
+    Shape:
+        ``fit`` takes X (N, D) and y (N,) of any labels; ``predict_proba`` gives (N, K) float64, rows sum to 1.
+    """
+
+    def __init__(
+        self, method: str = "awabs", seed: int = 0, batch_size: int | None = None, settings: Sequence[str] = ()
+    ) -> None:
+        self.method = method
+        self.seed = seed
+        self.batch_size = batch_size
+        self.settings = settings
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> "LongTailedClassifier":  # noqa: N803
+        """Train both stages on rows X and labels y.
+
+        Raises:
+            ValueError: rows or labels are not as needed.
+            InputError: a setting is not.
+        """
+        rows, labels = validate_data(self, X, y, dtype=np.float64)
+        check_classification_targets(labels)
+        self.classes_, targets = np.unique(labels, return_inverse=True)
+        self.predictor_: Predictor | None = None
+        if len(self.classes_) > 1:
+            with tempfile.TemporaryDirectory() as folder:
+                self.predictor_ = self._trained(rows, targets, Path(folder))
+        return self
+
+    def _trained(self, rows: NDArray[Any], targets: NDArray[Any], folder: Path) -> Predictor:
+        size = self.batch_size or int(np.clip(len(rows) // 32, SMALL_BATCH, 128))
+        cfg = settle(
+            composed(f"+experiment=frozen_{self.method}", "dataset=features", "trainer.accelerator=cpu",
+                     f"seed={self.seed}", f"dataset.batch_size={size}", *self.settings), folder
+        )  # fmt: skip
+        x, y = torch.tensor(rows, dtype=torch.float32), torch.tensor(targets)
+        names = tuple(str(c) for c in self.classes_)
+        data = LongTailedDataModule(  # its test set is never looked at
+            lambda root: Source(x, y, x[:1], y[:1], names), imbalance_factor=None, groups="by_count", batch_size=size
+        )
+        data.setup()
+        trainer = make(cfg, "trainer")
+        stages = [build_stage1(cfg, plain(cfg), data, folder, trainer.precision)]
+        if "_target_" in cfg.stage2:
+            stages.append(build_stage2(cfg, stages[0], folder))
+        job = Job(
+            {},
+            folder,
+            "",
+            data,
+            stages,
+            trainer,
+            {},
+            NoLogger(config={}, folder=folder, group="", tags=[]),
+            {},
+            None,
+            {},
+        )
+        for stage in stages:
+            begin(job, stage)
+            fit(job, stage, stage.module)
+        last = stages[-1].module
+        return Predictor(last.backbone, last.classifier, None, [0.0], [1.0], (x.shape[1],)).eval().requires_grad_(False)
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:  # noqa: N803
+        """Compute the probabilities (N, K) of rows X (N, D)."""
+        check_is_fitted(self)
+        rows = validate_data(self, X, dtype=np.float64, reset=False)
+        if self.predictor_ is None:
+            return np.ones((len(rows), 1))
+        probs = self.predictor_.predict_proba(rows).double()
+        return (probs / probs.sum(1, keepdim=True)).numpy()
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:  # noqa: N803
+        """Return the most probable label of each row."""
+        best = self.predict_proba(X).argmax(1)
+        return self.classes_[best]
+
+
+def fit_features(X: ArrayLike, y: ArrayLike, method: str = "awabs", **settings: Any) -> LongTailedClassifier:  # noqa: N803
+    """Train a calibrated classifier on features: ``fit_features(X, y).predict_proba(X_test)``.
+
+    Args:
+        X: (N, D) rows, of any network's embeddings.
+        y: (N,) labels.
+        method: See :class:`LongTailedClassifier`.
+        **settings: Its other arguments.
+    """
+    return LongTailedClassifier(method, **settings).fit(X, y)

@@ -1,0 +1,78 @@
+"""A frozen network in front of the data: stage 1 trains a classifier on its features."""
+
+import logging
+from pathlib import Path
+
+from omegaconf import DictConfig
+from torch import nn
+
+from lt_calib.cache.features import FeatureStore
+from lt_calib.dataset.data import Data
+from lt_calib.dataset.embedded import Embedded
+from lt_calib.errors import InputError
+from lt_calib.model.frozen import Frozen
+from lt_calib.seed import seeded
+from lt_calib.settings.check import make
+from lt_calib.training.trainer import TrainerSettings
+
+log = logging.getLogger(__name__)
+
+UNUSED = {"standardize": "one", "views": 0, "size": None}  # what conf/config.yaml has
+
+
+def build_network(cfg: DictConfig, in_channels: int, seed: int) -> nn.Module:
+    """Build the network; what it draws comes from the seed."""
+    with seeded(seed):
+        return make(cfg, "model.backbone", in_channels=in_channels)
+
+
+def build_frozen(cfg: DictConfig, channels: int) -> Frozen:
+    """Build the network that is frozen.
+
+    Raises:
+        InputError: its weights are drawn at random, or it does not say what it was trained to see.
+    """
+    network, other = (build_network(cfg, channels, seed) for seed in (0, 1))
+    pairs = zip(network.parameters(), other.parameters(), strict=True)
+    if any(not one.equal(two) for one, two in pairs):
+        raise InputError(
+            f"stage1=frozen trains nothing of {type(network).__name__}, and its weights are drawn at random: give it "
+            "pretrained ones (model.weights=DEFAULT, model.pretrained=true) or a file of them (model.checkpoint=FILE)"
+        )
+    return Frozen(network, cfg.features.size)
+
+
+def embedded(cfg: DictConfig, data: Data, trainer: TrainerSettings) -> Data:
+    """Put the frozen network in front of the data; data that are features stay as they are.
+
+    Raises:
+        InputError: settings that do not fit together.
+    """
+    frozen, table = cfg.stage1.get("frozen", False), data.num_features is not None
+    if not frozen and not table:
+        unread = [key for key, value in cfg.features.items() if value != UNUSED[str(key)]]
+        if unread:
+            raise InputError(f"features.{unread[0]} is read where the network is frozen: stage1=frozen")
+        return data
+    if table and cfg.model.backbone is not None:
+        raise InputError(f"{data.name} are features already: take model=none, and a network where there are images")
+    if not table and cfg.model.backbone is None:
+        raise InputError(
+            f"{data.name} are images, and model=none: choose a network, model=efficientnet_lite0 or "
+            "model=timm model.name=NAME"
+        )
+    if table and not frozen:
+        raise InputError(f"{data.name} are features: set stage1=frozen, which trains a classifier on them")
+    if cfg.features.views < 0 or (table and (cfg.features.views or cfg.features.size)):
+        raise InputError(f"features.views={cfg.features.views} must be >= 0, and is of images, as features.size is")
+    if table:
+        return data
+    if list(data.transform.mean) != [0] * len(data.transform.mean) or set(data.transform.std) != {1}:
+        raise InputError(
+            "stage1=frozen: the network normalizes images itself, as its weights were trained; set "
+            "transform.mean=[0,0,0] transform.std=[1,1,1], as +experiment=frozen_balanced_softmax does"
+        )
+    network = build_frozen(cfg, data.image_shape[0])
+    root = Path(cfg.cache.root).expanduser() if cfg.cache.root else None
+    store = FeatureStore(root, network, trainer.device, trainer.precision)
+    return Embedded(data, store.rows, network.num_features, network.facts, cfg.features.views)
