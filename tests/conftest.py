@@ -29,6 +29,12 @@ SMALL = ["model.backbone._target_=lt_calib.model.resnet_cifar.ResNetCIFAR", "+mo
 TINY = [*TINY_FULL, *SMALL]
 
 
+def data_of(experiment: str) -> str:
+    """The embedded data that an experiment is of: images, or features."""
+    frozen = "- /frozen\n" in (CONF / "experiment" / f"{experiment}.yaml").read_text()
+    return "dataset=digits_features_lt" if frozen else "dataset=digits_lt"
+
+
 @pytest.fixture(autouse=True, scope="session")
 def one_thread(tmp_path_factory) -> None:
     torch.set_num_threads(1)  # the tests run side by side

@@ -8,14 +8,14 @@ from lt_calib.errors import InputError
 from lt_calib.settings.check import check_keys, refuse_untrusted
 from lt_calib.settings.schema import changed_of, nearest_factor, plain
 from lt_calib.settings.table import differing_keys, settings_hash
-from tests.conftest import CONF, EXPERIMENTS, built, plugins
+from tests.conftest import CONF, EXPERIMENTS, built, data_of, plugins
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_composes_and_is_built(composed, experiment):
-    cfg = composed("dataset=digits_lt", f"+experiment={experiment}")
+    cfg = composed(data_of(experiment), f"+experiment={experiment}")
     assert cfg.experiment == cfg.name == experiment
-    job = built("dataset=digits_lt", f"+experiment={experiment}")
+    job = built(data_of(experiment), f"+experiment={experiment}")
     assert [stage.name for stage in job.stages] == ["stage1", "stage2"][: 1 + ("_target_" in cfg.stage2)]
     assert (job.record["experiment"], job.record["changed"]) == (experiment, {})
     assert list(job.metrics) == list(cfg.metric)

@@ -37,7 +37,7 @@ def build_network(cfg: DictConfig, data: Data, seed: int | None = None) -> tuple
         if not isinstance(features, int):
             raise InputError(
                 f"model.backbone {type(backbone).__name__} has no num_features, the number of what it computes for an "
-                "image: give the class that attribute, or take model=torchvision model.backbone.network=NAME"
+                "image: give the class that attribute, or take model=torchvision model.name=NAME"
             )
         return backbone, make(cfg, "model.classifier", features, data.num_classes)
 
