@@ -167,3 +167,52 @@ def test_mixup_mixes_features(tmp_path):
     results = run(compose_config(*TABLE, "+experiment=frozen_balanced_softmax", "augment=mixup"), tmp_path)
     assert results["stage1"]["test"]["acc"] > 0.5
     assert json.loads((Path(tmp_path) / "results.json").read_text())["network"]["features"]["standardize"] == "one"
+
+
+def test_written_features_give_the_same_numbers(network, tmp_path, capsys):
+    """``lt_calib.features`` writes what ``dataset=features`` reads, and a run on the file is the run on the images."""
+    from lt_calib.features import write_features
+
+    images = words(network, "+experiment=frozen_balanced_softmax")
+    own = run(compose_config(*images), tmp_path / "images")
+    write_features(compose_config(*images), tmp_path / "digits.npz")
+    assert "24 features of 503 of train, 500 of test" in capsys.readouterr().out
+    table = [word for word in network if not word.startswith("dataset=")]
+    file = [
+        "dataset=features",
+        f"dataset.file={tmp_path / 'digits.npz'}",
+        "dataset.groups=[3,7]",
+        "dataset.batch_size=32",
+    ]
+    given = run(compose_config(*table, *file, "+experiment=frozen_balanced_softmax"), tmp_path / "table")
+    assert given["dataset"]["class_counts"] == own["dataset"]["class_counts"]
+    assert given["stage1"]["test"] == own["stage1"]["test"]
+    with pytest.raises(InputError, match=r"must end with \.npz"):
+        write_features(compose_config(*images), tmp_path / "digits.csv")
+
+
+def test_predict_takes_a_file_of_features(tmp_path):
+    from lt_calib.predict import predict_into
+
+    run(compose_config(*TABLE, "+experiment=frozen_ce"), tmp_path)
+    rows = built(*TABLE, "+experiment=frozen_ce").data.raw("test")[:3].numpy()
+    np.save(tmp_path / "new.npy", rows)
+    np.savez(tmp_path / "new.npz", features=rows)
+    predictor, written = load_run(tmp_path), []
+    for name in ("new.npy", "new.npz"):
+        predict_into(tmp_path / "out.csv", predictor, tmp_path / name)
+        written.append((tmp_path / "out.csv").read_text().splitlines())
+    assert written[0] == written[1]
+    label = int(predictor.predict_proba(rows)[1].argmax())
+    assert written[0][2].startswith(f"row 1,{label},{label},0.")
+    np.savez(tmp_path / "other.npz", rows=rows)
+    with pytest.raises(InputError, match="has rows; wanted is an array features"):
+        predict_into(tmp_path / "out.csv", predictor, tmp_path / "other.npz")
+
+
+def test_the_page_on_features_says_what_runs():
+    text = (Path(__file__).parents[1] / "docs" / "features.md").read_text()
+    (example,) = text.split("```python\n")[1:]
+    found: dict[str, object] = {}
+    exec(example.split("```")[0], found)
+    assert found["probs"].shape == (5, 3)  # type: ignore[attr-defined]

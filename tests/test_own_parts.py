@@ -217,7 +217,5 @@ def test_a_backbone_of_torchvisions_at_64_pixels(tmp_path):
 
 def test_a_backbone_without_its_number_of_features_is_named(tmp_path):
     words = [w for w in TINY if "backbone" not in w]
-    with pytest.raises(
-        InputError, match=r"ResNet has no num_features.*model=torchvision model\.name=NAME"
-    ):
+    with pytest.raises(InputError, match=r"ResNet has no num_features.*model=torchvision model\.name=NAME"):
         run(compose_config(*words, "model.backbone._target_=torchvision.models.resnet18"), tmp_path)

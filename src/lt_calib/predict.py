@@ -134,13 +134,15 @@ def predict_into(out: Path, predictor: Predictor, images: Path) -> None:
     unreadable: list[str] = []
     hidden = 0
     paths = [images]
-    if images.is_dir():
+    of_rows = len(predictor.image_shape) == 1
+    if images.is_dir() and not of_rows:
         paths, hidden = find_files(images, unreadable)
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(["file", "class", "class_name", "confidence", "group"])
+    found = predict_rows(predictor, images) if of_rows else predict_files(predictor, paths, unreadable)
     count = 0
-    for count, prediction in enumerate(predict_files(predictor, paths, unreadable), start=1):  # noqa: B007
+    for count, prediction in enumerate(found, start=1):  # noqa: B007
         writer.writerow(prediction)
     for line in unreadable:
         print("skipped:", "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line))
