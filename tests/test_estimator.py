@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from sklearn.utils.estimator_checks import estimator_checks_generator
@@ -49,5 +51,6 @@ def test_settings_are_those_of_the_command_line():
 @pytest.mark.slow
 def test_scikit_learns_own_checks():
     model = LongTailedClassifier("balanced_softmax")
-    for estimator, check in estimator_checks_generator(model):
+    checks: Any = estimator_checks_generator(model)
+    for estimator, check in checks:
         check(estimator)

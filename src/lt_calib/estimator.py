@@ -62,7 +62,8 @@ class LongTailedClassifier(ClassifierMixin, BaseEstimator):
             ValueError: rows or labels are not as needed.
             InputError: a setting is not.
         """
-        rows, labels = validate_data(self, X, y, dtype=np.float64)
+        given: Any = validate_data(self, X, y, dtype=np.float64)  # type: ignore[arg-type]
+        rows, labels = given
         check_classification_targets(labels)
         self.classes_, targets = np.unique(labels, return_inverse=True)
         self.predictor_: Predictor | None = None
@@ -79,7 +80,7 @@ class LongTailedClassifier(ClassifierMixin, BaseEstimator):
         )  # fmt: skip
         x, y = torch.tensor(rows, dtype=torch.float32), torch.tensor(targets)
         names = tuple(str(c) for c in self.classes_)
-        data = LongTailedDataModule(  # its test set is never looked at
+        data: Any = LongTailedDataModule(  # its test set is never looked at
             lambda root: Source(x, y, x[:1], y[:1], names), imbalance_factor=None, groups="by_count", batch_size=size
         )
         data.setup()
@@ -109,7 +110,7 @@ class LongTailedClassifier(ClassifierMixin, BaseEstimator):
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:  # noqa: N803
         """Compute the probabilities (N, K) of rows X (N, D)."""
         check_is_fitted(self)
-        rows = validate_data(self, X, dtype=np.float64, reset=False)
+        rows: Any = validate_data(self, X, dtype=np.float64, reset=False)  # type: ignore[arg-type]
         if self.predictor_ is None:
             return np.ones((len(rows), 1))
         probs = self.predictor_.predict_proba(rows).double()

@@ -1,3 +1,5 @@
+from typing import Any
+
 import torch
 
 from lt_calib.dataset.datamodule import LongTailedDataModule
@@ -13,7 +15,7 @@ IMAGES[:, :, 2:] += 40  # the right half is brighter, so that a flip is seen
 LABELS = torch.tensor([0] * 12 + [1] * 8)
 
 
-def data(transform) -> LongTailedDataModule:
+def data(transform) -> Any:
     source = Source(IMAGES, LABELS, IMAGES[:4], LABELS[:4], ("a", "b"))
     made = LongTailedDataModule(
         lambda root: source, imbalance_factor=None, groups="by_count", batch_size=8, transform=transform

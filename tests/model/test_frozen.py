@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -23,7 +25,7 @@ class Mean(nn.Module):
 
 
 def test_a_frozen_network_normalizes_resizes_and_stays_as_it_is():
-    frozen = Frozen(Mean())
+    frozen: Any = Frozen(Mean())
     image = torch.tensor([1.0, 0.5, 0.0]).view(1, 3, 1, 1).expand(1, 3, 2, 2)
     expected = torch.tensor([[1.0, 0.5, -1.0]])  # (1 - 0.5) / 0.5, 0.5 / 1, (0 - 0.25) / 0.25; a plain color stays one
     assert frozen.train()(image).equal(expected)
@@ -36,8 +38,9 @@ def test_a_frozen_network_normalizes_resizes_and_stays_as_it_is():
 
 def test_its_hash_is_of_the_weights():
     one, other = Frozen(Mean()), Frozen(Mean())
+    network: Any = other.network
     assert one.sha256 == other.sha256
-    other.network.norm.running_mean[0] = 1e-7
+    network.norm.running_mean[0] = 1e-7
     assert one.sha256 != other.sha256
 
 

@@ -92,7 +92,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
 def _of_table(path: Path) -> dict[str, np.ndarray]:
     import pandas as pd
 
-    frame = pd.read_parquet(path)
+    frame: Any = pd.read_parquet(path)
     if not {"features", "label"} <= set(frame.columns):
         raise InputError(f"{path} has {', '.join(frame.columns)}; wanted are the columns features and label")
     splits = frame["split"] if "split" in frame else pd.Series("train", frame.index)
@@ -119,7 +119,7 @@ def _classes(path: Path, arrays: Mapping[str, np.ndarray]) -> tuple[tuple[str, .
     if train.dtype.kind in "iu":
         k = len(given) if given else int(train.max(initial=0)) + 1
         names = given or [str(c) for c in range(k)]
-        number = {c: c for c in range(k)}
+        number: dict[Any, int] = {c: c for c in range(k)}
     else:
         found, counts = np.unique(train.astype(str), return_counts=True)
         names = given or [str(found[i]) for i in np.lexsort((found, -counts))]

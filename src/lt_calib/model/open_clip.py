@@ -1,5 +1,6 @@
 """The image tower of a CLIP model, as a backbone."""
 
+from importlib import import_module
 from typing import Any
 
 from torch import Tensor, nn
@@ -29,7 +30,7 @@ class OpenClip(nn.Module):
     def __init__(self, name: str = "ViT-B-16", pretrained: str | None = "openai") -> None:
         super().__init__()
         try:
-            import open_clip
+            open_clip: Any = import_module("open_clip")
         except ImportError as error:
             raise InputError("model=open_clip needs its package: pip install 'lt_calib[open_clip]'") from error
         try:

@@ -1,5 +1,8 @@
 """A network of timm's, without its own classifier, as a backbone."""
 
+from importlib import import_module
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -32,7 +35,7 @@ class Timm(nn.Module):
     ) -> None:
         super().__init__()
         try:
-            import timm
+            timm: Any = import_module("timm")
         except ImportError as error:
             raise InputError("model=timm needs its package: pip install 'lt_calib[timm]'") from error
         overlay = {"file": checkpoint} if checkpoint else None
@@ -51,8 +54,9 @@ class Timm(nn.Module):
                 f"model.name={name}: {said}. Without a network name the file of its weights, model.checkpoint=FILE "
                 "(.safetensors or .pth); timm.list_models() has the names"
             ) from error
-        seen = timm.data.resolve_model_data_config(self.network)
-        self.num_features = int(getattr(self.network, "head_hidden_size", None) or self.network.num_features)
+        seen: Any = timm.data.resolve_model_data_config(self.network)
+        features = getattr(self.network, "head_hidden_size", None) or self.network.num_features
+        self.num_features = int(features)
         self.input = Input(
             size or seen["input_size"][-1], tuple(seen["mean"]), tuple(seen["std"]),
             "bicubic" if seen["interpolation"] == "bicubic" else "bilinear",
