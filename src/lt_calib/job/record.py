@@ -59,6 +59,7 @@ def record_of(
         "network": {part: part_of(config["model"][part]) for part in ("backbone", "classifier")},
         "recipe": recipe_of(stages[0].module, data.batch_size),
         "n_bins": n_bins,
+        "predictions": config["predictions"],
         "environment": {
             "torch": str(torch.__version__),
             "lightning": lightning.__version__,
