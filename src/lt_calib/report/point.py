@@ -44,7 +44,9 @@ def draw_point(folder: Path, point: int) -> list[Path]:
     with reading(folder / "grid.npz"), np.load(folder / "grid.npz", allow_pickle=False) as arrays:
         targets = torch.from_numpy(arrays["test_targets"])
         stage1 = torch.from_numpy(arrays["stage1_test_logits"]).float()
-        stage2 = torch.from_numpy(arrays["point_logits"][point]).float()
+        together = "point_logits" in arrays  # as version 0.1.0 wrote them
+        kept = arrays["point_logits"][point] if together else arrays[f"point{point}_test_logits"]
+        stage2 = torch.from_numpy(kept).float()
     with reading(folder / "history.csv"), (folder / "history.csv").open(newline="") as stream:
         history = [{k: float(v) if v else None for k, v in row.items()} for row in csv.DictReader(stream)]
     with reading(folder / "config.yaml"):
