@@ -64,7 +64,7 @@ def fit_grid(job: Job, stage: Stage, stage1: Splits) -> None:
     module.cpu()
     targets = job.data.targets("test")
     scores = {}
-    for k in range(len(points)):  # of one point's logits at a time, which are many
+    for k in range(len(points)):  # one after the other: the logits of all may not fit into memory
         logits = {split: module.point_logits(k, x) for split, x in features.items()}
         if not all(bool(z.isfinite().all()) for z in logits.values()):
             diverged.setdefault(k, about["epochs"])
