@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from lt_calib.errors import InputError
-from lt_calib.predictor import export, load_run
+from lt_calib.export import export
+from lt_calib.predictor import load_run
 from lt_calib.run import run
 from tests.conftest import built, compose_config
 

@@ -13,7 +13,8 @@ from PIL import Image
 
 from lt_calib.calibrate import calibrate_folder
 from lt_calib.errors import InputError
-from lt_calib.predictor import export, load_run
+from lt_calib.export import export
+from lt_calib.predictor import load_run
 from lt_calib.report.read import read_runs
 from lt_calib.report.rows import summarise
 from lt_calib.run import run

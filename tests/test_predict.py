@@ -14,12 +14,14 @@ from PIL import Image
 
 from lt_calib.calibrate import calibrate_folder
 from lt_calib.errors import InputError
+from lt_calib.export import export
 from lt_calib.files.checkpoint import stage1_of
 from lt_calib.job.results import read_predictions
 from lt_calib.model.resnet_cifar import ResNetCIFAR
 from lt_calib.predict import main, read_resized
-from lt_calib.predictor import export, load_run
+from lt_calib.predictor import load_run
 from lt_calib.run import run
+from lt_calib.transform.resized_crop import ResizedCrop
 from tests.conftest import TINY, TINY_FULL, compose_config
 
 VAL = "dataset.val_per_class=10"
@@ -205,6 +207,55 @@ def test_what_cannot_be_read_costs_itself_alone(trained, predictor, tmp_path, mo
         assert f"skipped: {images}/{name} cannot be read: " in printed
 
 
+def test_the_most_probable_classes_and_all_of_them(trained, predictor, tmp_path, monkeypatch, capsys):
+    out, images = tmp_path / "predictions.csv", tmp_path / "images"
+    images.mkdir()
+    for i, image in enumerate(digit_pictures()[:3].permute(0, 2, 3, 1).numpy()):
+        Image.fromarray(image).resize([(32, 32), (64, 48), (20, 20)][i]).save(images / f"{i}.png")
+    predict(monkeypatch, trained, images, "--out", out, "--top-k", 3, "--probabilities")
+    assert "2 images resized: from 20 x 20 to 64 x 48 pixels, to 32 x 32" in capsys.readouterr().out
+    with out.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    probs = predictor.predict_proba(torch.stack([read_resized(images / f"{i}.png", (3, 32, 32)) for i in range(3)]))
+    for found, p in zip(rows, probs, strict=True):
+        assert [float(found[f"probability_{name}"]) for name in predictor.class_names] == pytest.approx(
+            p.tolist(), abs=1e-6
+        )
+        most = p.argsort(descending=True)[:3].tolist()
+        assert [int(found[f"top{i}_class"]) for i in (1, 2, 3)] == most
+        assert [found[f"top{i}_class_name"] for i in (1, 2, 3)] == [predictor.class_names[c] for c in most]
+        assert [float(found[f"top{i}_probability"]) for i in (1, 2, 3)] == pytest.approx(p[most].tolist(), abs=1e-6)
+        assert found["class"] == found["top1_class"]
+        assert found["confidence"] == found["top1_probability"]
+    predict(monkeypatch, trained, images / "0.png", "--out", out)
+    assert out.read_text().splitlines()[0] == "file,class,class_name,confidence,group"
+    assert "resized" not in capsys.readouterr().out
+    for k in (-1, 11):
+        with pytest.raises(SystemExit, match=f"--top-k {k} must be 0 to 10"):
+            predict(monkeypatch, trained, images, "--out", out, "--top-k", k)
+
+
+@pytest.mark.parametrize(
+    ("transform", "sizes", "wanted"),
+    [
+        (
+            ResizedCrop([0.5], [0.5], size=28),
+            [(32, 32), (28, 28)],
+            [(28, 28)],
+        ),  # kept at 32, of which the middle is seen
+        (ResizedCrop([0.5], [0.5]), [(32, 32), (28, 28)], [(32, 32)]),
+        (None, [(28, 28), (28, 14)], [(28, 14)]),
+    ],
+)
+def test_what_is_resized_is_told(transform, sizes, wanted, tmp_path):
+    resized = []
+    for size in sizes:
+        Image.new("RGB", size, (200, 0, 0)).save(tmp_path / "image.png")
+        image = read_resized(tmp_path / "image.png", (3, 28, 28), transform, resized)
+        assert image.flatten(1).unique(dim=1).T.tolist() == [[200, 0, 0]]
+    assert resized == wanted
+
+
 def turned_with_a_text_for_a_number() -> bytes:
     """A JPEG that lies on its side by its EXIF, which has a text where the resolution belongs."""
     exif = b"Exif\0\0II*\0\x08\0\0\0\x02\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\x1a\x01\x02\0\x03\0\0\x0072\0\0\0\0\0\0"
@@ -273,6 +324,16 @@ def test_exports_agree(trained, tmp_path):
     export(predictor, tmp_path / "model.pt2")
     loaded = torch.export.load(tmp_path / "model.pt2").module()
     torch.testing.assert_close(loaded(images), wanted, atol=1e-5, rtol=0)
+    extra = {"metadata.json": ""}
+    torch.export.load(tmp_path / "model.pt2", extra_files=extra)
+    about = json.loads(extra["metadata.json"])
+    normalized = (images - torch.tensor(about["normalization"]["mean"])[:, None, None]) / torch.tensor(
+        about["normalization"]["std"]
+    )[:, None, None]
+    logits = predictor.classifier(predictor.backbone(normalized))
+    assert about["calibrator"] == "Temperature"
+    torch.testing.assert_close(predictor.calibrator(logits), wanted, atol=1e-5, rtol=0)
+    assert [2, *about["input"]["shape"]] == [2, 3, 32, 32]
     with pytest.raises(InputError, match="must end with"):
         export(predictor, tmp_path / "model.bin")
 
@@ -295,6 +356,21 @@ def test_onnx_agrees_with_every_calibrator(trained, tmp_path, posthoc):
     session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"])
     (probs,) = session.run(None, {"images": images.numpy()})
     np.testing.assert_allclose(probs, predictor.predict_proba(images).numpy(), atol=1e-4)
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    about = {k: json.loads(v) for k, v in session.get_modelmeta().custom_metadata_map.items()}
+    assert about["class_names"] == results["dataset"]["class_names"]
+    assert about["groups"] == results["dataset"]["groups"]
+    assert about["input"]["name"] == session.get_inputs()[0].name
+    assert about["input"]["shape"] == session.get_inputs()[0].shape[1:] == results["dataset"]["image_shape"]
+    assert (about["input"]["layout"], about["input"]["range"], about["input"]["channels"]) == ("NCHW", [0, 1], "RGB")
+    assert about["output"]["name"] == session.get_outputs()[0].name
+    for what in ("mean", "std"):
+        assert about["normalization"][what] == pytest.approx(results["transform"][what])
+    assert about["transform"] == results["transform"]["name"]
+    assert about["calibrator"] == {
+        "none": None, "temperature": "Temperature", "vector": "Vector", "class_temperature": "ClassTemperature",
+        "isotonic": "Isotonic",
+    }[posthoc]  # fmt: skip
 
 
 def test_folders_that_hold_no_run(trained, tmp_path):

@@ -142,6 +142,8 @@ def calibrate_folder(folder: Path, overrides: list[str], trust: bool = False) ->
         check_writable(folder / "figures")
     posthoc = posthoc_of(cfg) if "_target_" in cfg.posthoc else None
     results, _ = add_calibrated(folder, results, posthoc, predictions, metrics, old.figures)
+    if results.get("predictions") == "float16":  # in the run itself they are float32
+        results["calibrated"] = {k: v | {"logits": "float16"} for k, v in (results["calibrated"] or {}).items()} or None
     write_json(folder / "results.json", results)
     return results
 

@@ -6,10 +6,11 @@
 import argparse
 import csv
 import io
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -21,58 +22,86 @@ from lt_calib.closed_pipe import outlive_reader
 from lt_calib.dataset.files import kept_side, to_square
 from lt_calib.dataset.image import find_files, read_image
 from lt_calib.errors import InputError
+from lt_calib.export import export
 from lt_calib.files.checkpoint import write_atomically
 from lt_calib.files.folder import check_writable
-from lt_calib.predictor import BATCH, Predictor, export, load_run
+from lt_calib.predictor import BATCH, Predictor, load_run
 
 
-def read_resized(path: Path, shape: Sequence[int], transform: Any = None) -> Tensor:
+def read_resized(
+    path: Path, shape: Sequence[int], transform: Any = None, resized: list[tuple[int, int]] | None = None
+) -> Tensor:
     """Read an image file as (C, H, W) uint8, in color where C is 3, brought to H and W as the transform evaluates it.
 
     Without a ``fit`` of the transform's its sides are stretched.
+
+    Args:
+        path: Of the file.
+        shape: (C, H, W).
+        transform: The run's.
+        resized: Takes width and height of an image that is resized.
 
     Raises:
         InputError: it cannot be read.
     """
     channels, height, width = shape
     image = read_image(path, "RGB" if channels == 3 else "L")
-    if height == width and hasattr(transform, "fit"):
-        side = kept_side(transform, height) or height
-        edge = (side - height) // 2  # evaluation sees the middle of what is kept
-        image = to_square(image, side, transform).crop((edge, edge, edge + width, edge + height))
-    else:
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    size = kept_size(shape, transform)
+    if resized is not None and image.size != size:
+        resized.append(image.size)
+    image = to_square(image, size[0], transform) if height == width else image.resize(size, Image.Resampling.BILINEAR)
+    left, top = (size[0] - width) // 2, (size[1] - height) // 2  # evaluation sees the middle of what is kept
+    image = image.crop((left, top, left + width, top + height))
     return torch.from_numpy(np.array(image)).reshape(height, width, channels).permute(2, 0, 1)
 
 
-class Prediction(NamedTuple):
-    """One line of the output."""
-
-    file: str
-    label: int
-    name: str
-    confidence: float
-    group: str
+def kept_size(shape: Sequence[int], transform: Any) -> tuple[int, int]:
+    """Return width and height that images are resized to, before evaluation takes the middle of them."""
+    _, height, width = shape
+    side = kept_side(transform, height) if height == width else None
+    return (side, side) if side else (width, height)
 
 
-def predict_files(predictor: Predictor, paths: Sequence[Path], unreadable: list[str]) -> Iterator[Prediction]:
-    """Predict images, batch by batch; what cannot be read is added to ``unreadable``."""
-    group_of = {c: name for name, classes in predictor.groups.items() for c in classes}
+def predict_files(
+    predictor: Predictor, paths: Sequence[Path], unreadable: list[str], resized: list[tuple[int, int]]
+) -> Iterator[tuple[str, Tensor]]:
+    """Compute file and probabilities (K,) of images, batch by batch.
+
+    Args:
+        predictor: A finished run.
+        paths: Of the images.
+        unreadable: Takes a line for what cannot be read.
+        resized: Takes width and height of what is resized.
+    """
     for start in range(0, len(paths), BATCH):
         images, names = [], []
         for path in paths[start : start + BATCH]:
             try:
-                images.append(read_resized(path, predictor.image_shape, predictor.transform))
+                images.append(read_resized(path, predictor.image_shape, predictor.transform, resized))
                 names.append(str(path))
             except InputError as error:
                 unreadable.append(str(error))
         if images:
-            confidence, label = predictor.predict_proba(torch.stack(images)).max(dim=1)
-            for name, sure, c in zip(names, confidence.tolist(), label.tolist(), strict=True):
-                yield Prediction(name, c, predictor.class_names[c], round(sure, 6), group_of.get(c, ""))
+            yield from zip(names, predictor.predict_proba(torch.stack(images)), strict=True)
 
 
-def predict_rows(predictor: Predictor, path: Path) -> Iterator[Prediction]:
+def columns(predictor: Predictor, top_k: int, every: bool) -> list[str]:
+    """Name the table's columns: the prediction, the ``top_k`` most probable classes, and the probability of each."""
+    top = [f"top{i}_{what}" for i in range(1, top_k + 1) for what in ("class", "class_name", "probability")]
+    each = [f"probability_{name}" for name in predictor.class_names] if every else []
+    return ["file", "class", "class_name", "confidence", "group", *top, *each]
+
+
+def cells(predictor: Predictor, probs: Tensor, group_of: dict[int, str], top_k: int, every: bool) -> list[Any]:
+    """Make an image's :func:`columns` but the first; of equally probable classes those come first that stand first."""
+    most = probs.sort(descending=True, stable=True).indices[: max(1, top_k)].tolist()
+    p = [round(value, 6) for value in probs.tolist()]
+    named = [(c, predictor.class_names[c], p[c]) for c in most]
+    top = [value for one in named[:top_k] for value in one]
+    return [*named[0], group_of.get(most[0], ""), *top, *(p if every else [])]
+
+
+def predict_rows(predictor: Predictor, path: Path) -> Iterator[tuple[str, Tensor]]:
     """Predict the features of a file: ``.npy``, or ``.npz`` with an array ``features`` or ``test_features``.
 
     Raises:
@@ -81,18 +110,13 @@ def predict_rows(predictor: Predictor, path: Path) -> Iterator[Prediction]:
     try:
         found = np.load(path)
     except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise InputError(
-            f"{path} cannot be read: {error}. The run was trained on features: name a .npy or .npz"
-        ) from error
+        raise InputError(f"{path}, no file of features ({error}): this run's are in a .npy or .npz") from error
     if not isinstance(found, np.ndarray):
         name = next((name for name in ("features", "test_features") if name in found), None)
         if name is None:
             raise InputError(f"{path} has {', '.join(found)}; wanted is an array features (N, D)")
         found = found[name]
-    group_of = {c: name for name, classes in predictor.groups.items() for c in classes}
-    confidence, label = predictor.predict_proba(found).max(dim=1)
-    for row, (sure, c) in enumerate(zip(confidence.tolist(), label.tolist(), strict=True)):
-        yield Prediction(f"row {row}", c, predictor.class_names[c], round(sure, 6), group_of.get(c, ""))
+    yield from ((f"row {row}", probs) for row, probs in enumerate(predictor.predict_proba(found)))
 
 
 def main() -> None:
@@ -102,6 +126,8 @@ def main() -> None:
     parser.add_argument("run", type=Path, metavar="RUN_FOLDER", help="a finished run's")
     parser.add_argument("images", type=Path, nargs="?", help="an image, or a folder that is searched for them")
     parser.add_argument("--out", type=Path, default=Path("predictions.csv"), help="default: predictions.csv")
+    parser.add_argument("--top-k", type=int, default=0, metavar="K", help="also the K most probable classes")
+    parser.add_argument("--probabilities", action="store_true", help="also the probability of every class")
     parser.add_argument("--export", type=Path, metavar="FILE", help="write the model as FILE.pt2 or FILE.onnx")
     parser.add_argument("--trust", action="store_true", help="build parts from outside lt_calib that the run names")
     args = parser.parse_args()
@@ -118,20 +144,30 @@ def main() -> None:
             export(predictor, args.export)
             print(f"written: {args.export}")
         if args.images is not None:
-            predict_into(args.out, predictor, args.images)
+            predict_into(args.out, predictor, args.images, args.top_k, args.probabilities)
     except ValueError as error:
         sys.exit(str(error))
 
 
-def predict_into(out: Path, predictor: Predictor, images: Path) -> None:
+def predict_into(out: Path, predictor: Predictor, images: Path, top_k: int = 0, every: bool = False) -> None:
     r"""Predict an image, or all below a folder, and write the table; what cannot be read costs itself alone.
 
     The table is UTF-8. A byte of a file's name that is none stands there as ``\udcXX``, XX its hexadecimal value.
 
+    Args:
+        out: Of the table.
+        predictor: A finished run.
+        images: An image, or a folder.
+        top_k: How many of the most probable classes get columns, 0 to K.
+        every: Whether every class's probability does.
+
     Raises:
-        InputError: no image could be read, or the table cannot be written.
+        InputError: no image could be read, the table cannot be written, or ``top_k`` is out of its range.
     """
+    if not 0 <= top_k <= len(predictor.class_names):
+        raise InputError(f"--top-k {top_k} must be 0 to {len(predictor.class_names)}, the run's classes")
     unreadable: list[str] = []
+    resized: list[tuple[int, int]] = []
     hidden = 0
     paths = [images]
     of_rows = len(predictor.image_shape) == 1
@@ -139,19 +175,28 @@ def predict_into(out: Path, predictor: Predictor, images: Path) -> None:
         paths, hidden = find_files(images, unreadable)
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow(["file", "class", "class_name", "confidence", "group"])
-    found = predict_rows(predictor, images) if of_rows else predict_files(predictor, paths, unreadable)
+    writer.writerow(columns(predictor, top_k, every))
+    group_of = {c: name for name, classes in predictor.groups.items() for c in classes}
+    found = predict_rows(predictor, images) if of_rows else predict_files(predictor, paths, unreadable, resized)
     count = 0
-    for count, prediction in enumerate(found, start=1):  # noqa: B007
-        writer.writerow(prediction)
+    for count, (name, probs) in enumerate(found, start=1):  # noqa: B007
+        writer.writerow([name, *cells(predictor, probs, group_of, top_k, every)])
     for line in unreadable:
         print("skipped:", "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line))
     skipped = f"{len(unreadable)} files skipped" + (f", {hidden} hidden ones passed over" if hidden else "")
     if not count:
         raise InputError(f"{images}: no image could be read ({skipped}); name an image or a folder of images")
     write_atomically(out, lambda stream: stream.write(text.getvalue().encode(errors="backslashreplace")))
+    if resized:
+        print(said_of(resized, kept_size(predictor.image_shape, predictor.transform)))
     how = "calibrated" if predictor.calibrator is not None else "not calibrated: the run has no posthoc calibrator"
     print(f"{count} images, {skipped}; {how}; written: {out}")
+
+
+def said_of(resized: Sequence[tuple[int, int]], size: tuple[int, int]) -> str:
+    """Say how many images were resized, from the smallest to the largest by area, and to what size."""
+    ends = dict.fromkeys(f"{w} x {h}" for w, h in (min(resized, key=math.prod), max(resized, key=math.prod)))
+    return f"{len(resized)} images resized: from {' to '.join(ends)} pixels, to {size[0]} x {size[1]}"
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lt_calib.calibrate import CALIBRATORS, load_calibrator
 from lt_calib.errors import InputError
-from lt_calib.files.checkpoint import load_stage, stage1_of, write_atomically
+from lt_calib.files.checkpoint import load_stage, stage1_of
 from lt_calib.job.build_features import build_frozen
 from lt_calib.job.results import read_results
 from lt_calib.model.standardize import Standardize
@@ -196,33 +196,3 @@ def backbone_of(cfg: Any, results: dict[str, Any]) -> tuple[Any, nn.Module | Non
             f"{network.sha256}, then {results['frozen']['sha256']}): give the file, model.checkpoint in its config.yaml"
         )
     return Standardize(network.num_features if network else shape[0], cfg.features.standardize), network
-
-
-def export(predictor: Predictor, path: Path) -> None:
-    """Write the model, calibrator included, for other programs: images (B, C, H, W) in [0, 1] -> probs (B, K).
-
-    Args:
-        predictor: A finished run.
-        path: Ends with ``.pt2`` (torch.export) or ``.onnx`` (needs the extra ``export``, and a recent torch: 2.14 is).
-
-    Raises:
-        InputError: another ending, what ONNX needs is not installed, or the file cannot be written.
-    """
-    example = (torch.rand(2, *predictor.image_shape),)
-    batch = torch.export.Dim("batch", max=65_536)  # torch 2.6 wants an end
-    if path.suffix == ".pt2":
-        program = torch.export.export(predictor, example, dynamic_shapes=({0: batch},))
-        write_atomically(path, lambda stream: torch.export.save(program, stream))
-    elif path.suffix == ".onnx":
-        try:
-            import onnxscript  # noqa: F401
-        except ImportError as error:
-            raise InputError("ONNX export needs its packages: pip install 'lt_calib[export]'") from error
-        onnx = torch.onnx.export(
-            predictor, example, input_names=["images"], output_names=["probs"], dynamic_shapes=({0: batch},),
-            dynamo=True, verbose=False,
-        )  # fmt: skip
-        assert onnx is not None
-        write_atomically(path, lambda stream: stream.write(onnx.model_proto.SerializeToString()))
-    else:
-        raise InputError(f"--export {path} must end with .pt2 (torch.export) or .onnx")

@@ -86,7 +86,8 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
             return {}
 
         results = out.assemble(job.record, fits, predictions, job.metrics)
-        out.write_predictions(folder / "predictions.npz", predictions, results["dataset"]["class_counts"])
+        counts = results["dataset"]["class_counts"]
+        out.write_predictions(folder / "predictions.npz", predictions, counts, job.predictions)
         history = [row for fit in fits.values() for row in fit["history"]]
         out.write_rows(folder / "history.csv", history)
         figures: list[Path] = []

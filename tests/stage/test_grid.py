@@ -14,7 +14,7 @@ from lt_calib.figure.grid_map import grid_map
 from lt_calib.job.build_grid import at_point, build_grid, points_of
 from lt_calib.measure.evaluate import evaluate
 from lt_calib.report.__main__ import main as report
-from lt_calib.report.point import draw_point
+from lt_calib.report.point import draw_point, predictions_of
 from lt_calib.run import run
 from lt_calib.stage.grid import GridModule
 from tests.conftest import TINY, built, compose_config
@@ -44,9 +44,9 @@ def test_a_point_is_its_own_job(gridded, tmp_path, point):
         for name, value in grid["points"][point][split].items():
             assert value == pytest.approx(results[split][name], abs=2e-5), (settings, split, name)
     assert grid["points"][point]["test_intervals"]["nll"] == pytest.approx(results["test_intervals"]["nll"], abs=2e-5)
-    logits = np.load(gridded / "grid.npz")["point_logits"]
+    logits = np.load(gridded / "grid.npz")[f"point{point}_test_logits"]
     alone = np.load(tmp_path / "predictions.npz")["stage2_test_logits"]
-    np.testing.assert_allclose(logits[point], alone, atol=0.02, rtol=2e-3)  # kept in float16
+    np.testing.assert_allclose(logits, alone, atol=0.02, rtol=2e-3)  # kept in float16
     assert logits.dtype == np.float16
 
 
@@ -62,10 +62,10 @@ OTHERS = {
 
 def compare(gridded, alone, point: int) -> None:
     """The point's test logits are the job's, to what is lost by keeping them in float16."""
-    logits = np.load(gridded / "grid.npz")["point_logits"][point]
+    logits = np.load(gridded / "grid.npz")[f"point{point}_test_logits"]
     expected = np.load(alone / "predictions.npz")["stage2_test_logits"]
     np.testing.assert_allclose(logits, expected, atol=2e-3, rtol=1e-3)
-    assert np.abs(logits - np.load(gridded / "grid.npz")["point_logits"][0]).max() > 0.01 or point == 0
+    assert np.abs(logits - np.load(gridded / "grid.npz")["point0_test_logits"]).max() > 0.01 or point == 0
 
 
 @pytest.mark.parametrize(
@@ -185,6 +185,20 @@ def test_one_point_in_full(gridded, monkeypatch, capsys):
     assert "point 2: eps_head=" in capsys.readouterr().out
     assert (gridded / "figures_point_2" / "stage2_reliability.svg").exists()
     assert "--point 99 must be 0 to" in str(command("99"))
+
+
+def test_a_grid_of_an_older_version_is_read(tmp_path):
+    """It kept the logits of all points in one array."""
+    kept = np.arange(24, dtype=np.float16).reshape(3, 4, 2)
+    about = {"stage1_test_logits": kept[0] + 1, "test_targets": np.array([0, 1, 1, 0])}
+    np.savez(tmp_path / "old.npz", point_logits=kept, **about)
+    np.savez(tmp_path / "new.npz", **{f"point{k}_test_logits": z for k, z in enumerate(kept)}, **about)
+    for name in ("old.npz", "new.npz"):
+        read = predictions_of(tmp_path / name, 1)
+        assert read["stage2"]["test"][0].tolist() == kept[1].tolist()
+        assert read["stage2"]["test"][0].dtype == torch.float32
+        assert read["stage1"]["test"][0].tolist() == (kept[0] + 1).tolist()
+        assert read["stage2"]["test"][1].tolist() == [0, 1, 1, 0]
 
 
 def test_without_a_choice_the_result_is_the_experiments_own(tmp_path):

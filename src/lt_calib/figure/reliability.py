@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lt_calib.figure.style import COLOURS, GREY, MARKERS, PALE_BLUE, RED, plain_ticks, style
 from lt_calib.measure.binning import N_BINS
-from lt_calib.metric.ece import bin_sums
+from lt_calib.metric.ece import Bins, bin_index, bin_sums, confidence_and_correct, sums_by_index
 from lt_calib.metric.ece_floor import calibration_error_floor
 
 LEAST = 20  # images that a bin needs to be drawn as a point of a curve
@@ -30,7 +30,8 @@ def reliability(probs: Tensor, targets: Tensor, title: str, n_bins: int = N_BINS
     with style():
         figure = Figure(figsize=(3.8, 5.0))
         axes = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": [3, 1], "hspace": 0.08})
-        ece, floor = _draw(axes[0], axes[1], probs, targets, n_bins), calibration_error_floor(probs, targets, n_bins)
+        ece = _draw(axes[0], axes[1], bin_sums(probs, targets, n_bins))
+        floor = calibration_error_floor(probs, targets, n_bins)
         chance = f"if calibrated: {100 * float(floor.mean):.1f}\n95 % below {100 * float(floor.q95):.1f}"
         _say(axes[0], f"ECE {ece:.2f} %\n{chance}")
         axes[0].set(ylabel="accuracy", title=title)
@@ -47,6 +48,8 @@ def group_reliability(
     They have no noise floor: images that were selected by their true class are not calibrated even where the model
     is. A sure prediction of another class is always wrong among them.
     """
+    confidence, correct = confidence_and_correct(probs, targets)
+    index = bin_index(confidence, n_bins)
     with style():
         figure = Figure(figsize=(2.9 * len(groups), 3.9))
         axes = figure.subplots(
@@ -60,7 +63,8 @@ def group_reliability(
             rows = torch.isin(targets, torch.tensor(classes, dtype=targets.dtype))
             axes[0, i].set_title(f"{name}: {len(classes)} classes, {int(rows.sum())} images", fontsize=9)
             if bool(rows.any()):
-                ece = _draw(axes[0, i], axes[1, i], probs[rows], targets[rows], n_bins)
+                bins = sums_by_index(index[rows], confidence[rows], correct[rows], n_bins)
+                ece = _draw(axes[0, i], axes[1, i], bins)
                 _say(axes[0, i], f"ECE {ece:.2f} %")
             axes[1, i].set_xlabel("confidence")
             axes[1, i].set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])  # the neighbor's are near
@@ -119,8 +123,8 @@ def _say(axis: Any, text: str) -> None:
     axis.text(0.97, 0.04, text, ha="right", bbox=box, transform=axis.transAxes, fontsize=7, zorder=5)
 
 
-def _draw(above: Any, below: Any, probs: Tensor, targets: Tensor, n_bins: int) -> float:
-    bins = bin_sums(probs, targets, n_bins)
+def _draw(above: Any, below: Any, bins: Bins) -> float:
+    n_bins = len(bins.count)
     count, gap = bins.count.numpy(), bins.gap.numpy()
     accuracy = bins.correct.numpy() / np.maximum(count, 1)
     width = 1 / n_bins

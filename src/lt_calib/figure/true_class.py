@@ -24,14 +24,14 @@ def true_class_histograms(
         groups: Classes of each group.
         title: Above all.
     """
+    found = {name: (probs.gather(1, targets[:, None])[:, 0], targets) for name, (probs, targets) in models.items()}
     with style():
         figure = Figure(figsize=(2.9 * len(groups), 2.9))
         axes = figure.subplots(1, len(groups), sharey=True, squeeze=False)[0]
         handles: dict[str, Line2D] = {}
         for axis, (group, classes) in zip(axes, groups.items(), strict=True):
-            for i, (name, (probs, targets)) in enumerate(models.items()):
-                rows = torch.isin(targets, torch.tensor(classes, dtype=targets.dtype))
-                own = probs[rows].gather(1, targets[rows][:, None])[:, 0]
+            for i, (name, (every, targets)) in enumerate(found.items()):
+                own = every[torch.isin(targets, torch.tensor(classes, dtype=targets.dtype))]
                 share = 100 * torch.histc(own.float(), BINS, 0.0, 1.0) / max(1, len(own))
                 colour = COLOURS[i % len(COLOURS)]
                 mean = f"{float(own.mean()):.2f}" if len(own) else "-"

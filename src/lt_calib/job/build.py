@@ -17,6 +17,7 @@ from lt_calib.job.build_stages import build_stage1, build_stage2
 from lt_calib.job.parts import Job
 from lt_calib.job.record import record_of
 from lt_calib.job.rehearse import rehearse
+from lt_calib.job.results import KEPT
 from lt_calib.logger.none import NoLogger
 from lt_calib.measure.binning import bins_of
 from lt_calib.settings.check import check_keys, make
@@ -65,6 +66,8 @@ def build(cfg: DictConfig, folder: Path) -> Job:
         ValueError: likewise, from the part that the setting belongs to.
     """
     config = plain(cfg)
+    if cfg.predictions not in KEPT:
+        raise InputError(f"predictions={cfg.predictions} must be {' or '.join(KEPT)}")
     logger = build_logger(cfg, config, folder)
     try:
         trainer: TrainerSettings = make(cfg, "trainer")  # a device that is not there is found before the data are read
@@ -81,6 +84,7 @@ def build(cfg: DictConfig, folder: Path) -> Job:
             record_of(config, data, stages, trainer, bins_of(metrics)), folder, OmegaConf.to_yaml(cfg), data, stages,
             trainer, metrics, logger, here, Path(cfg.cache.root).expanduser() if cfg.cache.root else None,
             cache_settings(config, data, trainer, here), posthoc, grid, cfg.figures,
+            cfg.predictions,
         )  # fmt: skip
         if rank() == 0:
             rehearse(job)

@@ -3,13 +3,14 @@
 import json
 import logging
 import time
+import zipfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from lt_calib.errors import InputError
 from lt_calib.figure.grid_map import grid_map
@@ -18,8 +19,8 @@ from lt_calib.files.checkpoint import save_stage, write_atomically
 from lt_calib.job.fit import fit, predict
 from lt_calib.job.parts import Job, Splits, Stage
 from lt_calib.job.record import RESULTS_SCHEMA, factor_of
-from lt_calib.job.results import write_json
-from lt_calib.measure.bootstrap import intervals_of_many
+from lt_calib.job.results import halved, write_json
+from lt_calib.measure.bootstrap import intervals_of_scores, picture_scores
 from lt_calib.measure.evaluate import evaluate
 from lt_calib.measure.per_class import per_class
 from lt_calib.stage.classifier import ClassifierModule
@@ -57,22 +58,26 @@ def fit_grid(job: Job, stage: Stage, stage1: Splits) -> None:
     if rank() > 0:
         return
     start = time.perf_counter()
-    logits: dict[str, list[Tensor]] = {}
     results: list[dict[str, Any]] = [{"point": k, "settings": point} for k, point in enumerate(points)]
     diverged = {k: epoch for k, epoch in enumerate(module.diverged.tolist()) if epoch}
-    for split, (features, _) in predict(job, replace(stage, module=module.cpu())).items():
-        module.cpu()
-        logits[split] = [module.point_logits(k, features) for k in range(len(points))]
-        diverged = {k: about["epochs"] for k, z in enumerate(logits[split]) if not z.isfinite().all()} | diverged
-    well = [k for k in range(len(points)) if k not in diverged]
-    for split, every in logits.items():
-        for k in well:
-            results[k][split] = evaluate(every[k], job.data.targets(split), job.data.groups, job.metrics)
+    features = {split: x for split, (x, _) in predict(job, replace(stage, module=module.cpu())).items()}
+    module.cpu()
     targets = job.data.targets("test")
-    intervals_of = intervals_of_many([logits["test"][k] for k in well], targets) if well else []
-    for k, intervals in zip(well, intervals_of, strict=True):
-        probs = torch.softmax(logits["test"][k], dim=1)
-        results[k] |= {"test_intervals": intervals, "test_per_class": per_class(probs, targets, job.record["n_bins"])}
+    scores = {}
+    for k in range(len(points)):  # one after the other: the logits of all may not fit into memory
+        logits = {split: module.point_logits(k, x) for split, x in features.items()}
+        if not all(bool(z.isfinite().all()) for z in logits.values()):
+            diverged.setdefault(k, about["epochs"])
+        if k in diverged:
+            continue
+        for split, z in logits.items():
+            results[k][split] = evaluate(z, job.data.targets(split), job.data.groups, job.metrics)
+        probs = torch.softmax(logits["test"], dim=1)
+        results[k]["test_per_class"] = per_class(probs, targets, job.record["n_bins"])
+        scores[k] = picture_scores(logits["test"], targets)
+    well = list(scores)
+    for k, intervals in zip(well, intervals_of_scores(list(scores.values())) if well else [], strict=True):
+        results[k]["test_intervals"] = intervals
     evaluation_seconds = time.perf_counter() - start
     for k, epoch in diverged.items():
         results[k] |= {"diverged": epoch}
@@ -82,12 +87,12 @@ def fit_grid(job: Job, stage: Stage, stage1: Splits) -> None:
         chosen = min(well, key=lambda k: results[k]["val"]["nll"])
         log.info("Grid: point %d has the least NLL on the validation part: %s", chosen, points[chosen])
 
-    arrays: dict[str, Any] = {
-        "point_logits": np.stack([z.clamp(-65504, 65504).half().numpy() for z in logits["test"]]),
-        "stage1_test_logits": stage1["test"][0].half().numpy(),
-        "test_targets": targets.numpy(),
-    }
-    write_atomically(job.folder / "grid.npz", lambda stream: np.savez(stream, **arrays))
+    def arrays() -> Iterator[tuple[str, np.ndarray]]:
+        yield from (("stage1_test_logits", halved(stage1["test"][0])), ("test_targets", targets.numpy()))
+        for k in range(len(points)):
+            yield f"point{k}_test_logits", halved(module.point_logits(k, features["test"]))
+
+    write_atomically(job.folder / "grid.npz", lambda stream: write_arrays(stream, arrays()))
     kept = {"schema": RESULTS_SCHEMA, "chosen": chosen, "select": grid.select, "points": results}
     times = {"seconds": round(about["seconds"], 3), "evaluation_seconds": round(evaluation_seconds, 3)}
     write_json(job.folder / "grid.json", kept | times)
@@ -100,6 +105,14 @@ def fit_grid(job: Job, stage: Stage, stage1: Splits) -> None:
     about |= {"point": points[chosen]}
     save_stage(stage.ckpt_path, module.backbone, module.classifier, about)
     stage.part_path.unlink(missing_ok=True)
+
+
+def write_arrays(stream: IO[bytes], arrays: Iterator[tuple[str, np.ndarray]]) -> None:
+    """Write what ``np.load`` reads, one array after the other, so that they need not all be there at a time."""
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name, array in arrays:
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array)
 
 
 def read_grid(folder: Path) -> dict[str, Any]:

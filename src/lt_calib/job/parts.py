@@ -106,6 +106,7 @@ class Job:
         posthoc: None calibrates nothing.
         grid: None for the experiment's own settings alone.
         figures: Whether they are drawn.
+        predictions: Type of the logits that are kept.
     """
 
     record: dict[str, Any]
@@ -122,3 +123,4 @@ class Job:
     posthoc: Posthoc | None = None
     grid: Grid | None = None
     figures: bool = True
+    predictions: str = "float32"

@@ -60,6 +60,7 @@ def record_of(
         **({"frozen": data.facts["features"]} if "features" in data.facts else {}),
         "recipe": recipe_of(stages[0].module, data.batch_size),
         "n_bins": n_bins,
+        "predictions": config["predictions"],
         "environment": {
             "torch": str(torch.__version__),
             "lightning": lightning.__version__,

@@ -3,7 +3,9 @@
 import csv
 import io
 import json
+import logging
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,11 @@ from lt_calib.job.record import RESULTS_SCHEMA
 from lt_calib.measure.bootstrap import bootstrap_intervals
 from lt_calib.measure.evaluate import evaluate
 from lt_calib.measure.per_class import per_class
+from lt_calib.measure.pieces import pieces
+
+log = logging.getLogger(__name__)
+KEPT = ("float32", "float16")  # types of the logits in predictions.npz
+LARGEST = float(np.finfo(np.float16).max)
 
 
 def assemble(
@@ -91,32 +98,56 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     write_atomically(path, lambda stream: stream.write(text.getvalue().encode()))
 
 
-def write_predictions(path: Path, predictions: Mapping[str, Splits], class_counts: Sequence[int]) -> None:
+def write_predictions(
+    path: Path, predictions: Mapping[str, Splits], class_counts: Sequence[int], kept: str = "float32"
+) -> None:
     """Write predictions.npz.
 
-    Arrays: ``{stage}_{split}_logits`` (N, K) float32, ``{split}_targets`` (N,) int64, ``class_counts`` (K,) int64.
+    Arrays: ``{stage}_{split}_logits`` (N, K), ``{split}_targets`` (N,) int64, ``class_counts`` (K,) int64.
 
     Args:
         path: Of the file.
         predictions: Stage -> split -> (logits, targets).
         class_counts: Training images per class.
+        kept: Type of the logits: ``"float32"``, or ``"float16"``, half as large, of three digits and at most 65504.
     """
     arrays: dict[str, Any] = {"class_counts": np.asarray(class_counts, dtype=np.int64)}
     for stage, splits in predictions.items():
         for split, (logits, targets) in splits.items():
-            arrays[f"{stage}_{split}_logits"] = logits.numpy()
+            arrays[f"{stage}_{split}_logits"] = logits.numpy() if kept == "float32" else halved(logits)
             arrays[f"{split}_targets"] = targets.numpy()
     write_atomically(path, lambda stream: np.savez(stream, **arrays))
 
 
+def halved(logits: Tensor) -> np.ndarray:
+    """Round logits to float16; what is beyond its range takes its end."""
+    half = torch.empty(logits.shape, dtype=torch.float16)
+    for rows in pieces(logits):
+        half[rows] = logits[rows].clamp(-LARGEST, LARGEST)
+    return half.numpy()
+
+
+def widened(logits: np.ndarray, path: Path) -> Tensor:
+    """Return a file's logits as float32, and say once where they are float16."""
+    if logits.dtype == np.float16:
+        say_halved(path.parent)
+    return torch.from_numpy(logits).float()
+
+
+@cache
+def say_halved(folder: Path) -> None:
+    """Say that what is read is rounded; the run's own numbers are not."""
+    log.warning("%s keeps its logits in float16: what is computed of them is right to about three digits.", folder)
+
+
 def read_predictions(path: Path) -> dict[str, dict[str, tuple[Tensor, Tensor]]]:
-    """Read predictions.npz: stage -> split -> (logits (N, K) float32, targets (N,) int64)."""
+    """Read predictions.npz: stage -> split -> (logits (N, K) float32, targets (N,) int64), see :func:`widened`."""
     found: dict[str, dict[str, tuple[Tensor, Tensor]]] = {}
     with np.load(path, allow_pickle=False) as arrays:
         for name in arrays.files:
             stage, _, rest = name.partition("_")
             split = rest.removesuffix("_logits")
             if name.endswith("_logits"):
-                pair = torch.from_numpy(arrays[name]), torch.from_numpy(arrays[f"{split}_targets"])
+                pair = widened(arrays[name], path), torch.from_numpy(arrays[f"{split}_targets"])
                 found.setdefault(stage, {})[split] = pair
     return found

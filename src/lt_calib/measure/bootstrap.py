@@ -8,6 +8,7 @@ from scipy.stats import beta
 from torch import Tensor
 
 from lt_calib.measure.check import check_labeled
+from lt_calib.measure.pieces import by_rows
 from lt_calib.seed import generator
 
 CHUNK = 100  # resamples at a time
@@ -21,16 +22,17 @@ def picture_scores(logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
         targets: (N,) int64.
     """
     check_labeled(logits, targets)
+    return dict(zip(("acc", "nll", "brier", "overconf"), by_rows(_scores, logits, targets).unbind(1), strict=True))
+
+
+def _scores(logits: Tensor, targets: Tensor) -> Tensor:
     logits = logits.double()
     probs = torch.softmax(logits, dim=1)
     confidence, prediction = probs.max(dim=1)
     correct = (prediction == targets).double()
-    return {
-        "acc": correct,
-        "nll": F.cross_entropy(logits, targets, reduction="none"),
-        "brier": (probs - F.one_hot(targets, probs.shape[1])).square().sum(1),
-        "overconf": confidence - correct,
-    }
+    nll = F.cross_entropy(logits, targets, reduction="none")
+    brier = (probs - F.one_hot(targets, probs.shape[1])).square().sum(1)
+    return torch.stack([correct, nll, brier, confidence - correct], dim=1)
 
 
 def resampled_means(values: Tensor, resamples: int = 4000) -> Tensor:
@@ -82,12 +84,16 @@ def bootstrap_intervals(logits: Tensor, targets: Tensor, resamples: int = 4000) 
         Clopper and Pearson, "The Use of Confidence or Fiducial Limits Illustrated in the Case of the Binomial", 1934;
         Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
     """
-    return intervals_of_many([logits], targets, resamples)[0]
+    return intervals_of_scores([picture_scores(logits.cpu(), targets.cpu())], resamples)[0]
 
 
-def intervals_of_many(models: Sequence[Tensor], targets: Tensor, resamples: int = 4000) -> list[dict[str, list[float]]]:
-    """Compute the intervals of several models on the same images; drawing, which takes the time, is done once."""
-    scores = [picture_scores(logits.cpu(), targets.cpu()) for logits in models]
+def intervals_of_scores(scores: Sequence[dict[str, Tensor]], resamples: int = 4000) -> list[dict[str, list[float]]]:
+    """Compute the intervals of several models on the same images; drawing, which takes the time, is done once.
+
+    Args:
+        scores: Of each model, see :func:`picture_scores`.
+        resamples: >= 1.
+    """
     columns = torch.stack([column for model in scores for column in model.values()], dim=1)
     quantiles = torch.tensor([0.025, 0.975], dtype=torch.float64)
     low, high = resampled_means(columns, resamples).quantile(quantiles, dim=0).tolist()
@@ -96,7 +102,7 @@ def intervals_of_many(models: Sequence[Tensor], targets: Tensor, resamples: int 
     for i, model in enumerate(scores):
         mine = slice(len(names) * i, len(names) * (i + 1))
         intervals = {name: [a, b] for name, a, b in zip(names, low[mine], high[mine], strict=True)}
-        hits, n = int(model["acc"].sum()), len(targets)
+        hits, n = int(model["acc"].sum()), len(columns)
         worst, best = intervals["acc"] = binomial_interval(hits, n)
         if hits in (0, n):  # the bootstrap saw the confidence vary, and not the accuracy
             a, b = intervals["overconf"]

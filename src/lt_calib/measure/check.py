@@ -1,7 +1,11 @@
 """The one check of predictions and labels, which every metric and calibrator makes."""
 
+import math
+
 import torch
 from torch import Tensor
+
+from lt_calib.measure.pieces import by_rows
 
 LEAST_TOLERANCE = 1e-3  # of a row's sum: probabilities that were written with four digits
 ROUNDINGS = 4  # of a row's sum, in units of the type's: a softmax, and the mean of an ensemble
@@ -24,9 +28,10 @@ def check_logits(logits: Tensor, num_classes: int | None = None) -> None:
         raise ValueError(f"predictions {tuple(logits.shape)} must be (N, {k}): a row per image, a column per class")
     if not logits.is_floating_point():
         raise ValueError(f"predictions are {logits.dtype} and must be floating point: probabilities or logits")
-    if bool(logits.isnan().any()):
+    low, high = (float(end) for end in logits.aminmax()) if len(logits) else (0.0, 0.0)
+    if math.isnan(low):
         raise ValueError("predictions hold NaN: the model has diverged, or its logits were not finite")
-    if not bool(logits.isfinite().all()):
+    if math.isinf(low) or math.isinf(high):
         raise ValueError("predictions must be finite, and hold infinity: the model has diverged")
 
 
@@ -79,8 +84,8 @@ def check_probs(probs: Tensor, targets: Tensor) -> Tensor:
     check_labeled(probs, targets)
     kind = torch.finfo(probs.dtype)
     allowed = max(LEAST_TOLERANCE, ROUNDINGS * kind.eps) + probs.shape[1] * kind.eps * kind.tiny
-    low, high = float(probs.min()), float(probs.max())
-    error = float((probs.sum(dim=1, dtype=torch.float64) - 1).abs().max())
+    low, high = (float(end) for end in probs.aminmax())
+    error = float((by_rows(lambda p: p.sum(dim=1, dtype=torch.float64), probs) - 1).abs().max())
     if low < 0 or high > 1 + allowed or error > allowed:
         raise ValueError(
             f"probs must lie in [0, 1] and sum to 1 in each row; got values in [{low:.4g}, {high:.4g}] and a sum that "
@@ -88,4 +93,4 @@ def check_probs(probs: Tensor, targets: Tensor) -> Tensor:
             "torch.softmax(logits.float(), dim=1) first. Rounded to half precision? Give them in that type"
         )
     wide = probs.float() if kind.bits < 32 else probs
-    return wide.clamp(max=1)
+    return wide.clamp(max=1) if high > 1 else wide

@@ -5,8 +5,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from lt_calib.measure.pieces import by_rows
+from lt_calib.metric.nll import nll_of_each
 
 if TYPE_CHECKING:
     from lt_calib.posthoc.base import Calibrator
@@ -23,7 +25,7 @@ def cross_fitted(make: "Callable[[int], Calibrator]", logits: Tensor, targets: T
         targets: (N,) int64.
 
     Returns:
-        Logarithms of the probabilities, (N, K) float64; None where a class has less than two images.
+        Logarithms of the probabilities, (N, K) float32; None where a class has less than two images.
     """
     counts = torch.bincount(targets, minlength=logits.shape[1])
     folds = min(FOLDS, int(counts.min()))
@@ -32,7 +34,7 @@ def cross_fitted(make: "Callable[[int], Calibrator]", logits: Tensor, targets: T
     place = torch.zeros_like(targets)
     for c in range(len(counts)):
         place[targets == c] = torch.arange(int(counts[c])) % folds
-    out = torch.zeros(logits.shape, dtype=torch.float64)
+    out = torch.zeros(logits.shape)
     for fold in range(folds):
         held = place == fold
         with warnings.catch_warnings():  # the one that is fitted to all of them says it
@@ -43,8 +45,9 @@ def cross_fitted(make: "Callable[[int], Calibrator]", logits: Tensor, targets: T
 
 
 def log_probs(calibrator: "Calibrator", logits: Tensor) -> Tensor:
-    """Compute the logarithms of calibrated probabilities, (N, K) float -> (N, K) float64."""
-    return calibrator(logits).double().clamp(min=torch.finfo(torch.float64).tiny).log()
+    """Compute the logarithms of calibrated probabilities, (N, K) float -> (N, K) float32; of 0 it is -708."""
+    tiny = torch.finfo(torch.float64).tiny
+    return by_rows(lambda z: calibrator(z).double().clamp(min=tiny).log().float(), logits)
 
 
 def made_worse(logits: Tensor, crossed: Tensor, targets: Tensor) -> str | None:
@@ -52,10 +55,10 @@ def made_worse(logits: Tensor, crossed: Tensor, targets: Tensor) -> str | None:
 
     Args:
         logits: (N, K) float32, before calibration.
-        crossed: (N, K) float64, of :func:`cross_fitted`.
+        crossed: (N, K) float32, of :func:`cross_fitted`.
         targets: (N,) int64.
     """
-    before, after = (F.cross_entropy(z.double(), targets, reduction="none") for z in (logits, crossed))
+    before, after = (nll_of_each(z, targets) for z in (logits, crossed))
     if float((after - before).mean()) <= 2 * float((after - before).std()) / len(targets) ** 0.5:
         return None
     return (

@@ -43,20 +43,19 @@ def evaluate(
     logits = logits.float()
     probs = torch.softmax(logits, dim=1)
 
-    def values(name: str, rows: Tensor) -> dict[str, float | None]:
-        if not bool(rows.any()):
+    def values(name: str, rows: Tensor | None) -> dict[str, float | None]:
+        if rows is not None and not bool(rows.any()):
             return {name: None}
         metric = metrics[name]
         given = logits if "logits" in signature(metric).parameters else probs
-        value = metric(given[rows], targets[rows])
+        value = metric(given, targets) if rows is None else metric(given[rows], targets[rows])
         if isinstance(value, tuple):
             return {f"{name}_{part}": finite(v) for part, v in value._asdict().items()}  # type: ignore[attr-defined]
         return {name: finite(value)}
 
-    everything = torch.ones_like(targets, dtype=torch.bool)
     results: dict[str, float | None] = {}
     for name in metrics:
-        results |= values(name, everything)
+        results |= values(name, None)
     for name in (n for n in BY_GROUP if n in metrics):
         for group, classes in groups.items():
             rows = torch.isin(targets, torch.tensor(classes, dtype=targets.dtype, device=targets.device))

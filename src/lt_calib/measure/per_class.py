@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from lt_calib.measure.binning import N_BINS
-from lt_calib.metric.ece import confidence_and_correct, expected_calibration_error
+from lt_calib.metric.ece import bin_index, confidence_and_correct, sums_by_index
 
 
 def per_class(probs: Tensor, targets: Tensor, n_bins: int = N_BINS) -> dict[str, list[float | None]]:
@@ -22,6 +22,7 @@ def per_class(probs: Tensor, targets: Tensor, n_bins: int = N_BINS) -> dict[str,
         picture.
     """
     confidence, correct = confidence_and_correct(probs, targets)
+    index = bin_index(confidence, n_bins)
     table: dict[str, list[float | None]] = {name: [] for name in ("count", "acc", "confidence", "overconf", "ece")}
     for c in range(probs.shape[1]):
         rows = torch.nonzero(targets == c)[:, 0]
@@ -32,5 +33,6 @@ def per_class(probs: Tensor, targets: Tensor, n_bins: int = N_BINS) -> dict[str,
         table["acc"].append(acc)
         table["confidence"].append(sure)
         table["overconf"].append(None if acc is None or sure is None else sure - acc)
-        table["ece"].append(float(expected_calibration_error(probs[rows], targets[rows], n_bins)) if n else None)
+        bins = sums_by_index(index[rows], confidence[rows], correct[rows], n_bins)
+        table["ece"].append(float(bins.error.float()) if n else None)
     return table

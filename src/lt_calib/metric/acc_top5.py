@@ -5,6 +5,7 @@ from torch import Tensor
 
 from lt_calib.measure.check import check_probs
 from lt_calib.measure.direction import better
+from lt_calib.measure.pieces import by_rows
 
 
 @better("higher")
@@ -20,8 +21,10 @@ def top5_accuracy(probs: Tensor, targets: Tensor) -> Tensor:
     Shape:
         Returns () float32, a fraction.
     """
-    probs = check_probs(probs, targets)
+    return (by_rows(_before, check_probs(probs, targets), targets) < 5).float().mean()
+
+
+def _before(probs: Tensor, targets: Tensor) -> Tensor:
     own = probs.gather(1, targets[:, None])
     earlier = torch.arange(probs.shape[1], device=probs.device) < targets[:, None]
-    before = (probs > own) | ((probs == own) & earlier)
-    return (before.sum(dim=1) < 5).float().mean()
+    return ((probs > own) | ((probs == own) & earlier)).sum(dim=1)

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from lt_calib.measure.check import check_probs
 from lt_calib.measure.direction import better
+from lt_calib.measure.pieces import by_rows
 
 
 @better("lower")
@@ -21,6 +22,8 @@ def brier_score(probs: Tensor, targets: Tensor) -> Tensor:
     Reference:
         Brier, "Verification of Forecasts Expressed in Terms of Probability", 1950, equation 2.
     """
-    probs = check_probs(probs, targets)
-    labels = F.one_hot(targets, probs.shape[1])
-    return (probs.double() - labels).square().sum(dim=1).mean().float()
+    return by_rows(_scores, check_probs(probs, targets), targets).mean().float()
+
+
+def _scores(probs: Tensor, targets: Tensor) -> Tensor:
+    return (probs.double() - F.one_hot(targets, probs.shape[1])).square().sum(dim=1)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from lt_calib.measure.check import check_probs
 from lt_calib.measure.direction import better
+from lt_calib.measure.pieces import pieces
 from lt_calib.metric.ece import bin_index
 
 
@@ -38,11 +39,15 @@ def class_bin_sums(probs: Tensor, targets: Tensor, n_bins: int = 15) -> ClassBin
         raise ValueError(f"n_bins {n_bins} must be >= 1")
     probs = check_probs(probs, targets).float()
     k = probs.shape[1]
-    index = (bin_index(probs, n_bins) + n_bins * torch.arange(k, device=probs.device)).flatten()
-    label = torch.zeros_like(probs).scatter_(1, targets[:, None], 1.0)
-    zero = torch.zeros(k * n_bins, dtype=torch.float64, device=probs.device)
-    columns = (torch.ones_like(probs), probs, label)
-    return ClassBins(*(zero.index_add(0, index, x.flatten().double()).reshape(k, n_bins) for x in columns))
+    first = n_bins * torch.arange(k, device=probs.device)
+    sums = torch.zeros(3, k * n_bins, dtype=torch.float64, device=probs.device)
+    for rows in pieces(probs):
+        part = probs[rows]
+        index = (bin_index(part, n_bins) + first).flatten()
+        label = torch.zeros_like(part).scatter_(1, targets[rows, None], 1.0)
+        for total, x in zip(sums, (torch.ones_like(part), part, label), strict=True):
+            total.index_add_(0, index, x.flatten().double())
+    return ClassBins(*sums.reshape(3, k, n_bins))
 
 
 @better("lower")

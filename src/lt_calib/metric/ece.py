@@ -46,8 +46,6 @@ def bin_sums(probs: Tensor, targets: Tensor, n_bins: int = 15) -> Bins:
     Raises:
         ValueError: logits, NaN, or n_bins < 1.
     """
-    if n_bins < 1:
-        raise ValueError(f"n_bins {n_bins} must be >= 1")
     confidence, correct = confidence_and_correct(probs, targets)
     return sums_by_index(bin_index(confidence, n_bins), confidence, correct, n_bins)
 
@@ -69,7 +67,13 @@ def sums_by_index(index: Tensor, confidence: Tensor, correct: Tensor, n_bins: in
 
 
 def bin_index(confidence: Tensor, n_bins: int) -> Tensor:
-    """Return the bin (lo, hi] of each confidence: float32 -> int64 of the same shape, 0 .. n_bins - 1."""
+    """Return the bin (lo, hi] of each confidence: float32 -> int64 of the same shape, 0 .. n_bins - 1.
+
+    Raises:
+        ValueError: n_bins < 1.
+    """
+    if n_bins < 1:
+        raise ValueError(f"n_bins {n_bins} must be >= 1")
     edges = torch.arange(1, n_bins, dtype=torch.float32, device=confidence.device) / n_bins
     return torch.bucketize(confidence, edges)  # right=False: edges[i - 1] < confidence <= edges[i]
 

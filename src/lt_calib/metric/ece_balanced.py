@@ -26,8 +26,6 @@ def balanced_ece(probs: Tensor, targets: Tensor, n_bins: int = 15) -> Tensor:
     Raises:
         ValueError: logits, NaN, or n_bins < 1.
     """
-    if n_bins < 1:
-        raise ValueError(f"n_bins {n_bins} must be >= 1")
     confidence, correct = confidence_and_correct(probs, targets)
     count = torch.bincount(targets, minlength=probs.shape[1])
     gap = (correct.double() - confidence.double()) / (count[targets] * (count > 0).sum())

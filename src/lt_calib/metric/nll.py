@@ -5,6 +5,7 @@ from torch import Tensor
 
 from lt_calib.measure.check import check_labeled
 from lt_calib.measure.direction import better
+from lt_calib.measure.pieces import by_rows
 
 
 @better("lower")
@@ -19,4 +20,9 @@ def negative_log_likelihood(logits: Tensor, targets: Tensor) -> Tensor:
         Returns () float32, nats.
     """
     check_labeled(logits, targets)
-    return F.cross_entropy(logits.double(), targets).float()
+    return nll_of_each(logits, targets).mean().float()
+
+
+def nll_of_each(logits: Tensor, targets: Tensor) -> Tensor:
+    """Compute -log softmax(z_i)_{y_i} of each image, (N, K) float -> (N,) float64."""
+    return by_rows(lambda z, y: F.cross_entropy(z.double(), y, reduction="none"), logits, targets)

@@ -1,11 +1,11 @@
 """Negative log-likelihood over classes."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from lt_calib.measure.check import check_labeled
 from lt_calib.measure.direction import better
+from lt_calib.metric.nll import nll_of_each
 
 
 @better("lower")
@@ -22,6 +22,6 @@ def balanced_nll(logits: Tensor, targets: Tensor) -> Tensor:
         Returns () float32, nats.
     """
     check_labeled(logits, targets)
-    each = F.cross_entropy(logits.double(), targets, reduction="none")
+    each = nll_of_each(logits, targets)
     count = torch.bincount(targets, minlength=logits.shape[1])
     return (each / count[targets]).sum().div((count > 0).sum()).float()

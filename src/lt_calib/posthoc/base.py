@@ -10,6 +10,7 @@ from scipy import optimize
 from torch import Tensor, nn
 
 from lt_calib.measure.check import check_labeled, check_logits
+from lt_calib.measure.pieces import by_rows
 
 MAX_STEPS = 1000
 PRIOR_SCALE = 0.5
@@ -73,7 +74,7 @@ class Calibrator(nn.Module):
         """
         check_labeled(logits, targets, self.num_classes)
         # Copies: what a model computed in inference mode cannot be differentiated through.
-        logits, targets = logits.double().clone(), targets.clone()
+        logits, targets = logits.to(torch.float64, copy=True), targets.clone()
         self.search(logits, targets)
         self.fitted.fill_(True)
         self.doubts = self._doubts(logits, targets)
@@ -82,15 +83,15 @@ class Calibrator(nn.Module):
         return self
 
     def _doubts(self, logits: Tensor, targets: Tensor) -> list[str]:
-        n, wanted, own = len(targets), FEWEST * self.num_fitted(), targets[:, None]
-        probs = self.probs(logits)
-        after, before = (values.gather(1, own)[:, 0] for values in (probs, logits))
+        n, wanted = len(targets), FEWEST * self.num_fitted()
+        before = logits.gather(1, targets[:, None])[:, 0]
+        after, most = by_rows(self._own_and_most, logits, targets).unbind(1)
         parameters = f"{self.num_fitted()} parameters want" if self.num_fitted() > 1 else "one parameter wants"
         right = int((logits.argmax(dim=1) == targets).sum())
         found = []
         if bool((logits == logits[:, :1]).all()):
             found.append("the logits of each held-out image are all the same, and say nothing")
-        elif bool((after == probs.amax(dim=1)).all()):
+        elif bool((after == most).all()):
             found.append(f"with it all {n} held-out images are right, which cannot say how sure is too sure")
         elif float((before - logits.mean(dim=1)).sum()) <= 0:
             found.append("the true classes' logits are on average no higher than the others': the surer, the worse")
@@ -104,6 +105,10 @@ class Calibrator(nn.Module):
             found.append(f"{empty} of the {self.num_classes} classes have no held-out image")
         return found
 
+    def _own_and_most(self, logits: Tensor, targets: Tensor) -> Tensor:
+        probs = self.probs(logits)
+        return torch.stack([probs.gather(1, targets[:, None])[:, 0], probs.amax(dim=1)], dim=1)
+
     def forward(self, logits: Tensor) -> Tensor:
         """Compute calibrated probabilities, (N, K) float -> (N, K) float32.
 
@@ -114,7 +119,7 @@ class Calibrator(nn.Module):
         if not bool(self.fitted):
             raise RuntimeError(f"{type(self).__name__} is not fitted: call fit(logits, targets) on the validation part")
         check_logits(logits, self.num_classes)
-        return self.probs(logits.double()).float()
+        return by_rows(lambda z: self.probs(z.double()).float(), logits)
 
 
 def prior(x: Tensor) -> Tensor:

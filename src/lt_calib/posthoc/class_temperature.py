@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lt_calib.measure.pieces import summed
 from lt_calib.posthoc.base import Calibrator, minimize
 from lt_calib.posthoc.temperature import best_temperature
 
@@ -47,8 +48,11 @@ class ClassTemperature(Calibrator):
         common = best_temperature(logits, targets).log()
         predicted = logits.argmax(dim=1)
 
+        def nll(x: Tensor, z: Tensor, y: Tensor, c: Tensor) -> Tensor:
+            return F.cross_entropy(z * torch.exp(-x[c])[:, None], y, reduction="sum")
+
         def loss(x: Tensor) -> Tensor:
-            fit = F.cross_entropy(logits * torch.exp(-x[predicted])[:, None], targets, reduction="sum")
+            fit = summed(nll, x, logits, targets, predicted)
             return (fit + self.strength / 2 * (x - common).square().sum()) / len(targets)
 
         self.temperatures.copy_(minimize(loss, common.repeat(self.num_classes)).exp())

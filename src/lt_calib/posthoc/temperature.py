@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lt_calib.measure.pieces import by_rows, summed
 from lt_calib.posthoc.base import Calibrator, minimize, prior
 
 
@@ -57,10 +58,13 @@ class Temperature(Calibrator):
 def best_temperature(logits: Tensor, targets: Tensor, strength: float = 1.0) -> Tensor:
     """Find the T of :class:`Temperature`, () float64, from logits (N, K) float64 and targets (N,) int64."""
 
+    def nll(x: Tensor, z: Tensor, y: Tensor) -> Tensor:
+        return F.cross_entropy(z * torch.exp(-x), y, reduction="sum")
+
     def loss(x: Tensor) -> Tensor:
-        return F.cross_entropy(logits * torch.exp(-x), targets) + strength * prior(x) / len(targets)
+        return (summed(nll, x, logits, targets) + strength * prior(x)) / len(targets)
 
     # Two valleys: around the prior's T = 1, and where the logits' own scale is, if that is far from it.
-    scale = (logits - logits.mean(dim=1, keepdim=True)).square().mean().sqrt()
+    scale = by_rows(lambda z: z.var(dim=1, correction=0), logits).mean().sqrt()
     starts = [torch.zeros(1, dtype=torch.float64), *([scale.log()[None]] if scale > 0 else [])]
     return min((minimize(loss, start) for start in starts), key=lambda x: float(loss(x))).exp()[0]

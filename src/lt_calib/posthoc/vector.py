@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lt_calib.measure.pieces import summed
 from lt_calib.posthoc.base import Calibrator, minimize, prior
 from lt_calib.posthoc.temperature import best_temperature
 
@@ -49,11 +50,13 @@ class Vector(Calibrator):
         """Find T, then u and b."""
         k = self.num_classes
         temperature = best_temperature(logits, targets) if self.strength else 1.0  # without the prior w is free
-        scaled = logits / temperature
         start = torch.cat([torch.ones(k), torch.zeros(k)]).double()
 
+        def nll(x: Tensor, z: Tensor, y: Tensor) -> Tensor:
+            return F.cross_entropy(z * (x[:k] / temperature) + x[k:], y, reduction="sum")
+
         def loss(x: Tensor) -> Tensor:
-            return F.cross_entropy(scaled * x[:k] + x[k:], targets) + self.strength * prior(x - start) / len(targets)
+            return (summed(nll, x, logits, targets) + self.strength * prior(x - start)) / len(targets)
 
         found = minimize(loss, start)
         self.weight.copy_(found[:k] / temperature)

@@ -2,8 +2,12 @@
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
+
+from torch import Tensor
 
 from lt_calib.figure.accuracy_ece import accuracy_against_ece
 from lt_calib.figure.reliability import reliability_curves
@@ -16,6 +20,23 @@ from lt_calib.report.read import logits_of
 from lt_calib.report.rows import Row
 
 MOST = 8  # models in one figure: as many as there are colours
+
+
+class Softmaxed(Mapping[str, tuple[Tensor, Tensor]]):
+    """Probabilities and targets by name, read as they are asked for: never those of all models at a time."""
+
+    def __init__(self, read: Mapping[str, Callable[[], Any]]) -> None:
+        self.read = read
+
+    def __getitem__(self, name: str) -> tuple[Tensor, Tensor]:
+        logits, targets = self.read[name]()
+        return logits.softmax(dim=1), targets
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.read)
+
+    def __len__(self) -> int:
+        return len(self.read)
 
 
 def draw_comparisons(rows: Sequence[Row], folder: Path, split: str = "test") -> list[Path]:
@@ -51,13 +72,13 @@ def draw_comparisons(rows: Sequence[Row], folder: Path, split: str = "test") -> 
         turns = [(turn, row, run) for row in last for turn, run in enumerate(row.runs)]
         models = {}
         for _, row, run in sorted(turns, key=lambda one: one[0]):  # every row before the second seed of any
-            if kept := logits_of(run, f"stage{row.stage}", split):
-                name = f"{label[row.group]}, stage {row.stage}, seed {run['seed']}"
-                models[name] = kept[0].softmax(dim=1), kept[1]
+            read = partial(logits_of, run, f"stage{row.stage}", split)
+            if read() is not None:
+                models[f"{label[row.group]}, stage {row.stage}, seed {run['seed']}"] = read
         if len(models) > 1:
             more = len(models) - MOST
             shown = f"{title} (the first {MOST}; {more} more)" if more > 0 else title
-            first = dict(list(models.items())[:MOST])
+            first = Softmaxed(dict(list(models.items())[:MOST]))
             figures = {
                 "reliability": reliability_curves(first, shown, mine[0].runs[0].get("n_bins", N_BINS)),
                 "risk_coverage": risk_coverage_curves(first, shown),

@@ -31,7 +31,7 @@ def beyond_noise(one: Sequence[Run], other: Sequence[Run], stage: str, metric: s
     theirs = {run["seed"]: run for run in other}
     differences = []
     for run in (run for run in one if run["seed"] in theirs):
-        both = [logits_of(a, stage, split) for a in (run, theirs[run["seed"]])]
+        both = (logits_of(a, stage, split) for a in (run, theirs[run["seed"]]))  # one after the other: each is large
         scores = [picture_scores(*kept)[metric] for kept in both if kept is not None]
         if len(scores) == 2 and len(scores[0]) == len(scores[1]):
             differences.append(scores[0] - scores[1])

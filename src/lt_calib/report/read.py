@@ -14,6 +14,7 @@ from torch import Tensor
 
 from lt_calib.errors import InputError
 from lt_calib.job.record import RESULTS_SCHEMA
+from lt_calib.job.results import widened
 from lt_calib.report.group import Run, check, plain
 
 log = logging.getLogger("lt_calib.report")
@@ -80,7 +81,7 @@ def read_runs(paths: Sequence[Path]) -> list[Run]:
 
 
 def logits_of(run: Run, stage: str, split: str) -> tuple[Tensor, Tensor] | None:
-    """Return a stage's logits (N, K) and the targets (N,); None where they were not kept, or are damaged."""
+    """Return a stage's logits (N, K) float32 and the targets (N,); None where they were not kept, or are damaged."""
     path = run["folder"] / "predictions.npz"
     if run["file"] != "results.json" or not path.exists():
         return None
@@ -91,7 +92,7 @@ def logits_of(run: Run, stage: str, split: str) -> tuple[Tensor, Tensor] | None:
         n, k = logits.shape
         if targets.shape != (n,) or not np.isfinite(logits).all() or not 0 <= targets.min() <= targets.max() < k:
             raise InputError(f"{path}: {stage}'s logits and the targets of the {split} part do not fit each other")
-        return torch.from_numpy(logits), torch.from_numpy(targets)
+        return widened(logits, path), torch.from_numpy(targets)
     return None
 
 

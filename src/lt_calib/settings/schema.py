@@ -48,6 +48,7 @@ class Config:
     posthoc: Any = None
     grid: Any = None
     figures: bool = True
+    predictions: str = "float32"
     trainer: Any = None
     cache: Any = None
     resume: str = "auto"

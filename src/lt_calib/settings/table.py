@@ -25,6 +25,7 @@ MATTERS = {
     "seed": "stage1 seed recorded",
     "resume": "",
     "figures": "",
+    "predictions": "",
     "objective": "",
     "logger": "",
     "logger.": "",
