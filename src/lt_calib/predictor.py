@@ -143,6 +143,8 @@ def load_run(folder: Path | str, trust: bool = False) -> Predictor:
         refuse_untrusted(node, str(folder / "config.yaml"), trust)
     data = results["dataset"]
     k, shape = len(data["class_counts"]), data["image_shape"]
+    if cfg.model.backbone.get("weights"):
+        cfg.model.backbone.weights = None  # the checkpoint has them all
     backbone = make(cfg, "model.backbone", in_channels=shape[0])
     classifier = make(cfg, "model.classifier", backbone.num_features, k)
     if two_stages:
