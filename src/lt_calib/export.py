@@ -65,8 +65,9 @@ def export(predictor: Predictor, path: Path) -> None:
             import onnxscript  # noqa: F401
         except ImportError as error:
             raise InputError("ONNX export needs its packages: pip install 'lt_calib[export]'") from error
+        name = "images" if len(predictor.image_shape) == 3 else "features"
         onnx = torch.onnx.export(
-            predictor, example, input_names=["images" if len(predictor.image_shape) == 3 else "features"], output_names=["probs"], dynamic_shapes=({0: batch},),
+            predictor, example, input_names=[name], output_names=["probs"], dynamic_shapes=({0: batch},),
             dynamo=True, verbose=False,
         )  # fmt: skip
         assert onnx is not None

@@ -21,6 +21,7 @@ from lt_calib.settings.schema import register
 
 BATCH = 500
 DTYPES = ("uint8", "float16", "bfloat16", "float32", "float64")
+PRETRAINED = {"weights", "checkpoint", "pretrained"}
 FILES = ("config.yaml", "results.json", "stage1.ckpt")
 
 
@@ -188,6 +189,8 @@ def backbone_of(cfg: Any, results: dict[str, Any]) -> tuple[Any, nn.Module | Non
     """
     shape = results["dataset"]["image_shape"]
     if not cfg.stage1.get("frozen", False):
+        for key in PRETRAINED & set(cfg.model.backbone):  # the checkpoint has all weights
+            cfg.model.backbone[key] = None
         return make(cfg, "model.backbone", in_channels=shape[0]), None
     network = build_frozen(cfg, shape[0]) if len(shape) == 3 else None
     if network is not None and network.sha256 != results["frozen"]["sha256"]:

@@ -52,7 +52,7 @@ def fit(module: StageModule, data: LongTailedDataModule, sampler: InstanceBalanc
     trainer.fit(module, train_dataloaders=data.loader("train", sampler))
 
 
-def stage2(shift_bn: bool) -> ClassifierModule:
+def stage2(shift_bn: Any) -> ClassifierModule:
     linear = Linear(4, 10)
     return ClassifierModule(
         Small(),
@@ -77,6 +77,17 @@ def test_stage2_moves_the_classifier_and_bn_statistics_only_by_choice(data, samp
     statistics = {f"backbone.bn.{k}" for k in ("running_mean", "running_var", "num_batches_tracked")}
     classifier = {"classifier.scale", "classifier.classifier.weight", "classifier.classifier.bias"}
     assert moved == (classifier | statistics if shift_bn else classifier)
+
+
+def test_stage2_shifts_the_named_modules_batch_norm_alone(data, sampler):
+    module = stage2(["bn"])
+    assert not module.train().backbone.training
+    assert module.backbone.bn.training
+    assert not stage2([]).train().backbone.bn.training
+    with pytest.raises(ValueError, match=r"stage2\.shift_bn: the backbone has no module 'layer4'; it has .*bn"):
+        stage2(["layer4"])
+    with pytest.raises(ValueError, match="'maybe' must be true, false or a list"):
+        stage2("maybe")
 
 
 def test_stage2_learning_rates():

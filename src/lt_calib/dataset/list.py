@@ -1,5 +1,6 @@
 """Lists of images, ``path label`` per line, as the published long-tailed benchmarks have them."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from lt_calib.dataset.folder import class_order, folder_of
@@ -21,13 +22,22 @@ def listed(root: str, *, train: str, test: str | None = None, val: str | None = 
         InputError: a list is not there, or a line of it is no path and label.
     """
     top = folder_of(root)
-    rows = []
-    for split, name in (("train", train), ("val", val), ("test", test)):
-        if name is not None:
-            rows += _read(find(name, top, f"dataset.{split}"), split)
-    if not all(isinstance(row.label, int) for row in rows):
-        rows = [row._replace(label=str(row.label)) for row in rows]
+    rows = read_lists(find_lists(top, train, val, test))
     return source_of(rows, top, class_order(top / "classes.txt"))
+
+
+def find_lists(root: Path, train: str, val: str | None, test: str | None) -> dict[str, Path]:
+    """Find the list of each split that has one."""
+    named = {"train": train, "val": val, "test": test}
+    return {split: find(name, root, f"dataset.{split}") for split, name in named.items() if name is not None}
+
+
+def read_lists(paths: Mapping[str, Path]) -> list[Row]:
+    """Read the list of each split; labels are numbers where all are."""
+    rows = [row for split, path in paths.items() for row in _read(path, split)]
+    if all(isinstance(row.label, int) for row in rows):
+        return rows
+    return [row._replace(label=str(row.label)) for row in rows]
 
 
 def find(name: str, root: Path, setting: str) -> Path:

@@ -21,7 +21,7 @@ from lt_calib.job.results import KEPT
 from lt_calib.logger.none import NoLogger
 from lt_calib.measure.binning import bins_of
 from lt_calib.settings.check import check_keys, make
-from lt_calib.settings.schema import nearest_factor, plain
+from lt_calib.settings.schema import NATURAL, nearest_factor, plain
 from lt_calib.settings.table import differing_keys, settings_for
 from lt_calib.training.processes import rank
 from lt_calib.training.trainer import TrainerSettings, compile_in_place, resolve_precision
@@ -109,7 +109,7 @@ def build_data(cfg: DictConfig) -> Data:
     data.setup()
     if "_target_" in cfg.stage2:
         nearest = nearest_factor(list(cfg.dataset.recipe.stage2), factor)
-        if nearest != factor:
+        if nearest not in (factor, NATURAL):
             log.info(
                 "Stage 2's settings are listed for other imbalance factors than %g: those of %g.",
                 data.imbalance_factor, nearest,

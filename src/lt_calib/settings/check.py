@@ -21,7 +21,17 @@ WITHOUT_TARGET = {
     "resample": set(),
     "posthoc": set(),
     "features": {"standardize", "views", "size"},
-    "dataset.recipe": {"stage1_epochs", "stage1_lr", "stage2_epochs", "cutout_size", "unimix_tau", "stage2"},
+    "dataset.recipe": {
+        "stage1_epochs",
+        "stage1_lr",
+        "stage1_weight_decay",
+        "stage2_epochs",
+        "stage2_weight_decay",
+        "stage2",
+        "cutout_size",
+        "mixup_alpha",
+        "unimix_tau",
+    },
 }
 # Where what a run's files may build is defined; the rest of the package writes and removes files.
 ROOMS = (

@@ -17,6 +17,7 @@ from lt_calib.errors import InputError
 from lt_calib.settings.table import equal, matters_for, settings_for
 
 MAX_FOLDER = 150
+NATURAL = "natural"  # the factor of data that are not cut
 
 
 @dataclass
@@ -68,7 +69,7 @@ def register() -> None:
     OmegaConf.register_new_resolver("recipe", _recipe, replace=True)
     OmegaConf.register_new_resolver("changed", _changed, replace=True)
     OmegaConf.register_new_resolver("name_of", lambda path: Path(path).expanduser().resolve().stem, replace=True)
-    OmegaConf.register_new_resolver("factor", lambda factor: "natural" if factor is None else factor, replace=True)
+    OmegaConf.register_new_resolver("factor", lambda factor: NATURAL if factor is None else factor, replace=True)
 
 
 def composed(*overrides: str) -> DictConfig:
@@ -91,7 +92,8 @@ def changed_of(config: dict[str, Any]) -> dict[str, Any]:
     Of an experiment or data that Hydra does not find nothing is known, and nothing is returned. The settings of a grid
     are one, ``"grid"``.
     """
-    words = [f"dataset={config['dataset']['name']}", f"dataset.if={config['dataset']['if']}"]
+    factor = config["dataset"]["if"]
+    words = [f"dataset={config['dataset']['name']}", f"dataset.if={'null' if factor is None else factor}"]
     words += [f"+experiment={config['experiment']}"] if config["experiment"] != "custom" else []
     try:
         own = plain(composed(*words))
@@ -103,12 +105,14 @@ def changed_of(config: dict[str, Any]) -> dict[str, Any]:
     return {key: mine.get(key) for key in keys if not key.startswith("grid")} | grid
 
 
-def nearest_factor(listed: list[float], imbalance_factor: float | None) -> float:
+def nearest_factor(listed: list[Any], imbalance_factor: float | None) -> Any:
     """Return the listed imbalance factor that is nearest on a log scale; of two equally near, the larger.
 
-    Of None, the data's own, which is not known before they are read, 100 is taken.
+    Of None, the data's own, which is not known before they are read, ``"natural"`` is taken, or else 100.
     """
     if imbalance_factor is None:
+        if NATURAL in listed:
+            return NATURAL
         imbalance_factor = 100
     number = isinstance(imbalance_factor, int | float) and not isinstance(imbalance_factor, bool)
     if not (number and math.isfinite(imbalance_factor) and imbalance_factor >= 1):
@@ -116,7 +120,8 @@ def nearest_factor(listed: list[float], imbalance_factor: float | None) -> float
             f"dataset.if={imbalance_factor} must be a finite number >= 1: n_max / n_min, so that 100 means that the "
             "largest class has 100 times the images of the smallest"
         )
-    return min(sorted(listed, reverse=True), key=lambda f: abs(math.log(f) - math.log(imbalance_factor)))
+    numbers = sorted((factor for factor in listed if factor != NATURAL), reverse=True)
+    return min(numbers, key=lambda f: abs(math.log(f) - math.log(imbalance_factor)))
 
 
 def _recipe(key: str, *, _root_: DictConfig) -> Any:

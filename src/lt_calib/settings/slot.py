@@ -26,7 +26,9 @@ def _slot(first: int = 0, given: str = "", taken: str = "") -> Slot:
 
 
 SLOTS = {  # the first pattern that fits holds
-    "dataset": _slot(0, "imbalance_factor transform", "if recipe mean std padding flip train val test file columns"),
+    "dataset": _slot(
+        0, "imbalance_factor transform", "if recipe mean std padding flip train val test file columns set"
+    ),
     "dataset.source": _slot(1),
     "resample": _slot(2, "seed", "space"),
     "model.backbone": _slot(0, "in_channels"),

@@ -1,6 +1,6 @@
 """Stage 2: the classifier alone."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lt_calib.stage.base import SGD, StageModule
+from lt_calib.stage.representation import module_of
 
 
 class ClassifierModule(StageModule):
@@ -20,13 +21,13 @@ class ClassifierModule(StageModule):
         stage1_classifier: Stage 1's: parameters of ``classifier`` that are also its own continue at lr * lr_factor,
             all others learn at lr.
         shift_bn: Whether the running statistics of batch norm follow this stage's batches, which then are normalised
-            by their own statistics in training.
+            by their own statistics in training; names of modules of the backbone, ``["layer3"]``: in those alone.
         lr_factor: >= 0; 0 leaves stage 1's own parameters as they are.
         max_epochs, lr, weight_decay, schedule, optimizer, schedule_per, seed: See
             :class:`lt_calib.stage.base.StageModule`.
 
     Raises:
-        ValueError: lr_factor is below 0, or another setting out of its range.
+        ValueError: lr_factor is below 0, no module has a name of ``shift_bn``, or another setting is out of its range.
 
     Reference:
         Zhong et al., "Improving Calibration for Long-Tailed Recognition", CVPR 2021, sections 3.2 and 3.3.
@@ -42,7 +43,7 @@ class ClassifierModule(StageModule):
         loss: nn.Module,
         *,
         stage1_classifier: nn.Module,
-        shift_bn: bool,
+        shift_bn: bool | Sequence[str],
         lr_factor: float,
         max_epochs: int,
         lr: float,
@@ -66,7 +67,12 @@ class ClassifierModule(StageModule):
             schedule_per=schedule_per,
             seed=seed,
         )
+        if not isinstance(shift_bn, bool | list | tuple):
+            raise ValueError(f"stage2.shift_bn {shift_bn!r} must be true, false or a list of modules of the backbone")
+        names = () if isinstance(shift_bn, bool) else shift_bn
         self.shift_bn = shift_bn
+        self._shifted = [module_of(backbone, name, "stage2.shift_bn") for name in names]
+        self._shifted += [backbone] if shift_bn is True else []
         self.lr_factor = lr_factor
         self._continued = {id(p) for p in stage1_classifier.parameters()}
 
@@ -86,8 +92,8 @@ class ClassifierModule(StageModule):
         """Keep the frozen backbone in evaluation mode, its batch norm apart where it shifts."""
         super().train(mode)
         self.backbone.eval()
-        if self.shift_bn:
-            for module in self.backbone.modules():
+        for part in self._shifted:
+            for module in part.modules():
                 if isinstance(module, _BatchNorm):
                     module.train(mode)
         return self

@@ -70,16 +70,9 @@ class RepresentationModule(StageModule):
         self.sam_rho = sam_rho
         self.ema_decay = ema_decay
         self.backbone_lr_factor = backbone_lr_factor
-        self.frozen = [self._module(name).requires_grad_(False) for name in freeze]
+        self.frozen = [module_of(self.backbone, name, "stage1.freeze").requires_grad_(False) for name in freeze]
         parts = (self.backbone, self.classifier) if ema_decay else ()
         self.averages = nn.ModuleList(WeightAverage(part, ema_decay) for part in parts)
-
-    def _module(self, name: str) -> nn.Module:
-        modules = dict(self.backbone.named_modules())
-        if not name or name not in modules:
-            there = ", ".join(child for child, _ in self.backbone.named_children())
-            raise ValueError(f"stage1.freeze: the backbone has no module {name!r}; it has {there}, and those inside")
-        return modules[name]
 
     def train(self, mode: bool = True) -> "RepresentationModule":
         """Keep what is frozen in evaluation mode."""
@@ -126,3 +119,16 @@ class RepresentationModule(StageModule):
     def _exchange(self) -> None:
         for average, part in zip(self.averages, (self.backbone, self.classifier), strict=False):
             average.exchange(part)  # type: ignore[operator]
+
+
+def module_of(backbone: nn.Module, name: str, setting: str) -> nn.Module:
+    """Return the module of a backbone that a setting names.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    modules = dict(backbone.named_modules())
+    if not name or name not in modules:
+        there = ", ".join(child for child, _ in backbone.named_children())
+        raise ValueError(f"{setting}: the backbone has no module {name!r}; it has {there}, and those inside")
+    return modules[name]
