@@ -332,6 +332,7 @@ def test_exports_agree(trained, tmp_path):
     )[:, None, None]
     logits = predictor.classifier(predictor.backbone(normalized))
     assert about["calibrator"] == "Temperature"
+    assert predictor.calibrator is not None
     torch.testing.assert_close(predictor.calibrator(logits), wanted, atol=1e-5, rtol=0)
     assert [2, *about["input"]["shape"]] == [2, 3, 32, 32]
     with pytest.raises(InputError, match="must end with"):

@@ -91,7 +91,7 @@ def test_images_of_several_sizes_that_are_no_files_of_the_set(tmp_path):
     signs(tmp_path, 9, 12)
     source: Any = torchvision_set(str(tmp_path), name="GTSRB")
     assert isinstance(source.test_images, Files)
-    assert np.array_equal(source.test_images.read(1), numbered(12, 12, 3))
+    assert np.array_equal(np.asarray(source.test_images.read(1)), numbered(12, 12, 3))
     assert source.class_names == ("0", "1")
 
 

@@ -80,10 +80,11 @@ def test_stage2_moves_the_classifier_and_bn_statistics_only_by_choice(data, samp
 
 
 def test_stage2_shifts_the_named_modules_batch_norm_alone(data, sampler):
-    module = stage2(["bn"])
+    module: Any = stage2(["bn"])
     assert not module.train().backbone.training
     assert module.backbone.bn.training
-    assert not stage2([]).train().backbone.bn.training
+    still: Any = stage2([])
+    assert not still.train().backbone.bn.training
     with pytest.raises(ValueError, match=r"stage2\.shift_bn: the backbone has no module 'layer4'; it has .*bn"):
         stage2(["layer4"])
     with pytest.raises(ValueError, match="'maybe' must be true, false or a list"):

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lt_calib.dataset.folder import class_order, folder_of
 from lt_calib.dataset.list import find_lists, read_lists
@@ -75,7 +76,8 @@ def _placed(rows: Sequence[Row], names: Mapping[int, str], top: Path, about: Ben
         InputError: images lie nowhere.
     """
     layouts = [lambda path, name: path, *about.layouts]
-    placed, gone, last = [], [], dict.fromkeys(("train", "val", "test"), layouts[0])
+    placed, gone = [], []
+    last: dict[str, Any] = dict.fromkeys(("train", "val", "test"), layouts[0])
     for row in rows:
         name = names.get(row.label, "") if isinstance(row.label, int) else ""
         for layout in (last[row.split], *layouts):

@@ -120,7 +120,9 @@ def _split(kind: Any, root: str, *names: str) -> Any:
     parameters = inspect.signature(kind).parameters
     if "split" not in parameters:
         return None
-    paths = {"loader": str} if "loader" in parameters else {}  # then an item's image is the path of its file
+    paths: dict[str, Any] = (
+        {"loader": str} if "loader" in parameters else {}
+    )  # then an item's image is the path of its file
     for name in names:
         try:
             return opened(kind, root, split=name, **paths)
@@ -132,7 +134,7 @@ def _split(kind: Any, root: str, *names: str) -> Any:
 
 def _samples(dataset: Any, root: str) -> tuple[Tensor | Files, Tensor]:
     data = getattr(dataset, "data", None)
-    labels = getattr(dataset, "targets", getattr(dataset, "labels", None))
+    labels: Any = getattr(dataset, "targets", getattr(dataset, "labels", None))
     if isinstance(data, np.ndarray | Tensor) and np.ndim(labels) == 1:
         return _in_color(torch.as_tensor(data)), torch.as_tensor(np.asarray(labels), dtype=torch.int64)
     names, encoded, targets, sizes = [], [], [], set()

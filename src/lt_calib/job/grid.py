@@ -84,7 +84,7 @@ def fit_grid(job: Job, stage: Stage, stage1: Splits) -> None:
         log.warning("Grid: point %d diverged in epoch %d and has no result: %s", k, epoch, points[k])
     chosen: int | None = None if 0 in diverged else 0
     if grid.select and well:
-        chosen = min(well, key=lambda k: results[k]["val"]["nll"])
+        chosen = int(min(well, key=lambda k: results[k]["val"]["nll"]))
         log.info("Grid: point %d has the least NLL on the validation part: %s", chosen, points[chosen])
 
     def arrays() -> Iterator[tuple[str, np.ndarray]]:

@@ -128,7 +128,8 @@ def _pretrained(name: str, weights: str) -> nn.Module:
         state = "cannot be read" if there else f"is not there, and cannot be fetched from {url}"
         raise InputError(
             f"model.weights={weights} of {name}: {file} {state} ({str(error).splitlines()[0]}). Put that file "
-            "there, from a machine with a network, name it, model.checkpoint=FILE, or start from random weights: model.weights=null"
+            "there, from a machine with a network, name it, model.checkpoint=FILE, or start from random weights: "
+            "model.weights=null"
         ) from error
     finally:
         socket.setdefaulttimeout(timeout)
