@@ -34,9 +34,9 @@ def read_resized(path: Path, shape: Sequence[int], transform: Any = None) -> Ten
         InputError: it cannot be read.
     """
     channels, height, width = shape
-    image = read_image(path, "RGB" if channels == 3 else "L")
+    side = kept_side(transform, height) or height
+    image = read_image(path, "RGB" if channels == 3 else "L", size=side if height == width else None)
     if height == width and hasattr(transform, "fit"):
-        side = kept_side(transform, height) or height
         edge = (side - height) // 2  # evaluation sees the middle of what is kept
         image = to_square(image, side, transform).crop((edge, edge, edge + width, edge + height))
     else:
