@@ -35,7 +35,7 @@ lint: .venv/.installed
 	$(BIN)/pyright
 
 bench: .venv/.installed
-	for name in training grid startup memory accuracy seeds gpu; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	for name in training files grid startup memory accuracy seeds gpu; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 readme: .venv/.installed
 	$(BIN)/python -m tools.readme README.md

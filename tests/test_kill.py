@@ -1,4 +1,4 @@
-"""Twenty SIGKILLs over both stages, while files are written too. Slow: make test-all."""
+"""SIGKILLs over both stages, while files are written too, and while workers read images. Slow: make test-all."""
 
 import os
 import random
@@ -8,7 +8,9 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.conftest import SMALL
 from tests.training.test_resume import what_a_run_gave
@@ -45,15 +47,22 @@ def kill_at_random(process: subprocess.Popen, folder: Path, draws: random.Random
     return process.wait() == -signal.SIGKILL
 
 
+def start_in(folder: Path, *arguments: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [*arguments, f"hydra.run.dir={folder}"],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL,
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.command
 def test_twenty_kills_and_the_same_weights(tmp_path):
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
     whole, killed = tmp_path / "whole", tmp_path / "killed"
 
     def start(folder: Path) -> subprocess.Popen:
-        arguments = [*COMMAND, f"hydra.run.dir={folder}"]
-        return subprocess.Popen(arguments, env=environment, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+        return start_in(folder, *COMMAND)
 
     assert start(whole).wait() == 0
     draws, kills, seen, torn = random.Random(0), 0, set(), 0
@@ -67,3 +76,34 @@ def test_twenty_kills_and_the_same_weights(tmp_path):
     assert torn > 0  # and while writing
     assert what_a_run_gave(killed) == what_a_run_gave(whole)
     assert not list(killed.glob("*.part*"))
+
+
+@pytest.mark.slow
+@pytest.mark.command
+def test_kills_while_workers_read_images_and_the_same_weights(tmp_path):
+    rng = np.random.default_rng(0)
+    for split, counts in {"train": (60, 30, 6), "test": (4, 4, 4)}.items():
+        for c, n in enumerate(counts):
+            below = tmp_path / "images" / split / str(c)
+            below.mkdir(parents=True)
+            for i in range(n):
+                pixels = rng.integers(0, 100, (5, 6, 3), dtype=np.uint8) + np.uint8(70 * c)
+                Image.fromarray(pixels).resize((90, 70 + i), Image.Resampling.BICUBIC).save(below / f"{i}.jpg")
+    command = [
+        sys.executable, "-m", "lt_calib.run", "+experiment=mislas", "dataset=folder", "dataset.size=16",
+        f"dataset.root={tmp_path / 'images'}", "dataset.resident_below=0", "dataset.num_workers=2",
+        f"dataset.remember_in={tmp_path / 'remembered'}", "transform=resized_crop", "stage1.max_epochs=10",
+        "stage1.lr=0.01", "stage2.max_epochs=10", "figures=false", "cache=off", "trainer.precision=32-true",
+        "trainer.accelerator=cpu", *SMALL,
+    ]  # fmt: skip
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert start_in(whole, *command).wait() == 0
+    draws, seen = random.Random(0), set()
+    for kills in range(3):
+        process = start_in(killed, *command)
+        assert kill_at_random(process, killed, draws, writing=False), f"it ended after {kills} kills"
+        seen |= {path.name for path in killed.glob("stage?.part.ckpt")}
+    # Another number of workers, and none of the killed process's keeps the folder.
+    assert start_in(killed, *command, "dataset.num_workers=1").wait() == 0
+    assert seen
+    assert what_a_run_gave(killed) == what_a_run_gave(whole)

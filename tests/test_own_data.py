@@ -76,3 +76,12 @@ def test_a_test_image_is_predicted_as_it_was_measured(trained, images):
     logits = np.load(trained / "run" / "predictions.npz")["stage1_test_logits"]
     probs = np.exp(logits - logits.max(axis=1, keepdims=True))
     np.testing.assert_allclose(found, probs / probs.sum(axis=1, keepdims=True), atol=1e-5)
+
+
+def test_images_that_are_read_anew_train_as_those_in_memory(images, tmp_path):
+    still = ["dataset.flip=false", "dataset.padding=0", "dataset.num_workers=1", "cache=off"]  # nothing is drawn
+    for kind, limit in {"resident": "4GB", "streamed": "0"}.items():
+        settings = ["dataset=folder", f"dataset.root={images}", f"dataset.resident_below={limit}", *still, *TINY]
+        run(compose_config(*settings), tmp_path / kind)
+    first, again = (np.load(tmp_path / kind / "predictions.npz") for kind in ("resident", "streamed"))
+    assert np.array_equal(first["stage1_test_logits"], again["stage1_test_logits"])

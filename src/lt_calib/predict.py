@@ -45,10 +45,11 @@ def read_resized(
         InputError: it cannot be read.
     """
     channels, height, width = shape
-    image = read_image(path, "RGB" if channels == 3 else "L")
     size = kept_size(shape, transform)
-    if resized is not None and image.size != size:
-        resized.append(image.size)
+    image = read_image(path, "RGB" if channels == 3 else "L", size=size[0] if height == width else None)
+    if resized is not None:
+        with Image.open(path) as stored:  # read_image may have decoded a JPEG at half its scale
+            resized += [stored.size] if stored.size not in (size, size[::-1]) else []
     image = to_square(image, size[0], transform) if height == width else image.resize(size, Image.Resampling.BILINEAR)
     left, top = (size[0] - width) // 2, (size[1] - height) // 2  # evaluation sees the middle of what is kept
     image = image.crop((left, top, left + width, top + height))

@@ -169,13 +169,14 @@ def test_images_that_cannot_be_read(tmp_path, caplog):
     assert "3 of 8 images cannot be read and are left out" in caplog.text
 
 
-def test_a_limit_of_memory(tmp_path):
+def test_a_limit_of_memory(tmp_path, caplog):
     for split in ("train", "test"):
         paint(tmp_path / split / "a" / "1.png")
-    data_of(folder, tmp_path, resident_below="6.2 kB")  # 2 x 32 x 32 x 3 = 6144 bytes
+    assert data_of(folder, tmp_path, resident_below="6.2 kB").raw("train").shape == (1, 32, 32, 3)  # 2 x 32 x 32 x 3
     with pytest.raises(InputError, match="resident_below=6kB"):
-        data_of(folder, tmp_path, resident_below="6kB")
+        data_of(folder, tmp_path, resident_below="6kB").raw("train")
     with pytest.raises(InputError, match="must be a size such as 4GB"):
         data_of(folder, tmp_path, resident_below="much")
-    with pytest.raises(InputError, match=r"dataset.size=null"):
-        data_of(folder, tmp_path, size=None)
+    for limit in ("4GB", 0):
+        with pytest.raises(InputError, match=r"dataset.size=null"):
+            data_of(folder, tmp_path, size=None, resident_below=limit)

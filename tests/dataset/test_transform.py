@@ -5,10 +5,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.stats import ks_2samp, kstest, uniform
+from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms import functional as tv
 
 from lt_calib.augment.autoaugment import AutoAugment
 from lt_calib.errors import InputError
+from lt_calib.transform.color_jitter import changed, color_jitter
 from lt_calib.transform.crop_flip import CropFlip, normalize, random_crop_flip
 from lt_calib.transform.letterbox import Letterbox
 from lt_calib.transform.normalize import Normalize
@@ -63,6 +66,9 @@ def test_normalize_as_torchvision():
     got = normalize(images, mean, std)
     torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-5)
     assert got.is_contiguous(memory_format=torch.channels_last)
+    floats = images.float()
+    assert torch.equal(normalize(floats, mean, std), got)
+    assert torch.equal(floats, images.float())  # left alone
 
 
 def test_training_crops_and_normalizes_and_evaluation_only_normalizes():
@@ -163,3 +169,81 @@ def test_resized_crop_settings_out_of_their_range():
     for settings in wrong:
         with pytest.raises(ValueError, match=r"transform.scale .* must be"):
             ResizedCrop([0.5] * 3, [0.2] * 3, **settings)
+
+
+def test_parts_of_a_whole_image_are_torchvisions():
+    torch.manual_seed(0)
+    n, image = 2000, torch.zeros(3, 60, 200)  # so wide that many parts do not fit
+    transform, draws = ResizedCrop([0.5] * 3, [0.2] * 3, size=16), torch.Generator().manual_seed(0)
+    ours = np.array([transform.part(200, 60, draws) for _ in range(n)])
+    drawn = np.array([RandomResizedCrop.get_params(image, [0.08, 1.0], [3 / 4, 4 / 3]) for _ in range(n)])
+    assert (ours[:, :2] >= 0).all()
+    assert (ours[:, 2:] <= [200, 60]).all()
+    left, top, width, height = *ours.T[:2], *(ours[:, 2:] - ours[:, :2]).T
+    for mine, theirs in ((width, drawn[:, 3]), (height, drawn[:, 2])):
+        assert ks_2samp(mine.round(), theirs).pvalue > 1e-3
+    inside = height < 59.999  # else the middle was taken, since no part of ten fitted
+    assert abs(inside.mean() - (drawn[:, 2] < 60).mean()) < 0.06
+    for place, room in ((left, 200 - width), (top, 60 - height)):
+        assert kstest(place[inside] / room[inside], uniform().cdf).pvalue > 1e-3
+
+
+def test_a_part_that_never_fits_is_the_middle():
+    transform = ResizedCrop([0.5] * 3, [0.2] * 3, scale=(1, 1), ratio=(0.5, 2))
+    assert transform.part(100, 10, torch.Generator()) == pytest.approx((40, 0, 60, 10))
+    assert transform.part(10, 100, torch.Generator()) == pytest.approx((0, 40, 10, 60))
+
+
+def test_sizes_that_disagree():
+    with pytest.raises(InputError, match=r"transform\.size=128 and dataset\.size=224 must agree"):
+        ResizedCrop([0.5] * 3, [0.2] * 3, size=128).kept(224)
+
+
+# --- colors ---
+
+COLORS = torch.randint(256, (5, 9, 7, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize(
+    ("k", "change", "amount"),
+    [
+        (0, tv.adjust_brightness, 1.3),
+        (1, tv.adjust_contrast, 0.6),
+        (1, tv.adjust_contrast, 1.4),
+        (2, tv.adjust_saturation, 0.7),
+        (2, tv.adjust_saturation, 1.5),
+        (3, tv.adjust_hue, -0.2),
+    ],
+)
+def test_colors_change_as_torchvisions(k, change, amount):
+    amounts = torch.full((4, 5), float("nan"))
+    amounts[k] = torch.linspace(1, 0.5, 5) * amount
+    found = changed(COLORS.float(), amounts, [k])
+    for image, one, a in zip(COLORS, found, amounts[k].tolist(), strict=True):
+        wanted = change(image.permute(2, 0, 1) / 255, a).permute(1, 2, 0) * 255
+        torch.testing.assert_close(one, wanted, atol=1e-3, rtol=0)
+    assert (changed(COLORS, amounts, [k]).float() - found).abs().max() <= 0.5
+
+
+def test_color_jitter_draws_factors_of_the_stated_range():
+    grey = torch.full((4000, 1, 1, 3), 100.0)
+    factors = color_jitter(grey, [0.4, 0, 0, 0], torch.Generator().manual_seed(0))[:, 0, 0, 0] / 100
+    assert kstest(factors, uniform(0.6, 0.8).cdf).pvalue > 1e-3
+    unlike = [color_jitter(COLORS, [0.4, 0.4, 0.4, 0.1], torch.Generator().manual_seed(s)) for s in (0, 0, 1)]
+    assert torch.equal(unlike[0], unlike[1])
+    assert not torch.equal(unlike[0], unlike[2])
+    assert unlike[0].dtype == torch.uint8
+    assert torch.equal(color_jitter(COLORS, [0, 0, 0, 0], torch.Generator()), COLORS)
+
+
+def test_colors_are_changed_in_training_only():
+    plain, jittered = (ResizedCrop([0.5] * 3, [0.2] * 3, size=7, color_jitter=j) for j in (None, [0.4, 0.4, 0.4, 0]))
+    first, second = (t.train(COLORS, torch.Generator().manual_seed(0)) for t in (plain, jittered))
+    assert not torch.equal(first, second)
+    assert torch.equal(plain.evaluate(COLORS), jittered.evaluate(COLORS))
+    wrong: list[Any] = [[0.4] * 3, [-0.1, 0, 0, 0], [0, 0, 0, 0.6]]
+    for strengths in wrong:
+        with pytest.raises(ValueError, match=r"color_jitter .* must be four numbers"):
+            ResizedCrop([0.5] * 3, [0.2] * 3, color_jitter=strengths)
+    with pytest.raises(ValueError, match="three channels, and these have 1"):
+        color_jitter(COLORS[..., :1], [0.4, 0, 0, 0], torch.Generator())

@@ -2,20 +2,16 @@
 
 import hashlib
 import math
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
 from PIL import Image
-from rich import get_console
-from rich.progress import track
 
 from lt_calib.dataset import long_tail
-from lt_calib.dataset.files import Files
+from lt_calib.dataset.files import Files, in_parallel
 from lt_calib.dataset.split import Part
 from lt_calib.errors import InputError
 
@@ -43,7 +39,7 @@ def look(files: Files, index: int) -> Look:
     """
     try:
         image, content = files.read(index, "L"), files.content(index)
-    except (InputError, OSError) as error:
+    except InputError as error:
         return Look(broken=str(error))
     small = np.asarray(image.resize((SIDE + 1, SIDE), Image.Resampling.BILINEAR), dtype=np.int16)
     bits = int("".join("1" if brighter else "0" for brighter in (np.diff(small, axis=1) > 0).ravel()), 2)
@@ -52,9 +48,7 @@ def look(files: Files, index: int) -> Look:
 
 def looks(files: Files) -> list[Look]:
     """Look at all images, over all cores."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        every = pool.map(lambda i: look(files, i), range(len(files)))
-        return list(track(every, "looking at images", len(files), disable=not get_console().is_terminal))
+    return list(in_parallel(lambda i: look(files, i), len(files), "looking at images"))
 
 
 def audit(parts: Mapping[str, Part], class_names: Sequence[str], rule: Sequence[int] | str) -> dict[str, list[str]]:

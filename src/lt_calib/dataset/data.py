@@ -28,9 +28,22 @@ class Loader(Protocol):
         """Return the epoch's indices in the order in which several processes' batches are gathered."""
         ...
 
+    def close(self) -> None:
+        """End the processes that it has started, where it has."""
+        ...
+
 
 class Transform(Protocol):
     """What happens to images before augmentation, once in training and once in evaluation.
+
+    These are by choice, and matter for images in files:
+
+    - ``fit(image, size)`` brings a decoded RGB image to ``size`` x ``size``; without it the image is squeezed.
+    - ``kept(size)``: the side at which it is to be kept for a network that sees ``size``; without it that size.
+    - ``part(width, height, generator) -> (left, top, right, bottom)``: the part that training takes of an image that is
+      read anew each epoch, in the place of ``fit``.
+    - ``vary(images, generator)``: all else that training does before it normalizes, (B, H, W, C) uint8 -> the same.
+      Workers then need not normalize image by image; without it they call ``train``, on one image at a time.
 
     Attributes:
         mean: By which channels are normalized, on images scaled to [0, 1].
@@ -105,7 +118,7 @@ class Data(Protocol):
         ...
 
     def raw(self, split: str) -> Tensor:
-        """Return a split's images as they are kept, (N, H, W, C) uint8, or its features (N, D) float32."""
+        """Return a split's images as they are kept in memory, (N, H, W, C) uint8, or its features (N, D) float32."""
         ...
 
     def listing(self) -> list[dict[str, Any]]:

@@ -3,6 +3,8 @@
 import copy
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,13 +12,15 @@ from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import SequentialSampler
 
+from lt_calib.dataset import checked
 from lt_calib.dataset.cut import cut, fingerprint, resized
-from lt_calib.dataset.data import Transform
-from lt_calib.dataset.files import kept_side
+from lt_calib.dataset.data import Loader, Transform
+from lt_calib.dataset.files import Files, kept_side
 from lt_calib.dataset.long_tail import groups as groups_of
 from lt_calib.dataset.resident import ResidentLoader
 from lt_calib.dataset.source import Source
-from lt_calib.dataset.split import Part, parts_of, refuse_larger
+from lt_calib.dataset.split import Part, fit_in_memory, parts_of
+from lt_calib.dataset.streamed import Reader, StreamedLoader, usual_workers
 from lt_calib.errors import InputError, check_seed
 from lt_calib.sampler.base import EpochSampler
 from lt_calib.sampler.instance_balanced import InstanceBalanced
@@ -30,7 +34,8 @@ log = logging.getLogger(__name__)
 class LongTailedDataModule(LightningDataModule):
     """A source, cut to a long tail or as it is, with a validation part by choice and a test set.
 
-    The images stay in memory, on the device that trains; see :class:`lt_calib.dataset.data.Data`.
+    The images stay in memory, on the device that trains, or are read from their files by workers; see
+    :class:`lt_calib.dataset.data.Data`.
 
     Args:
         source: ``(root) -> Source``.
@@ -41,7 +46,9 @@ class LongTailedDataModule(LightningDataModule):
         class_counts: (K,) training images that are kept of each class, in the place of both.
         test_fraction: Of each class that is split off where the source has no test set.
         skip_broken: Whether images that cannot be read are left out, and not refused.
-        resident_below: How much memory the images may take, ``"4GB"``.
+        resident_below: How much memory images in files may take, ``"4GB"``; of more they are read anew each epoch.
+        num_workers: Processes that read them then, >= 0; None takes as many as there are cores.
+        remember_in: Folder where it is kept which files could be read; None checks them at each start.
         val_per_class: V >= 0 images of each class held out for validation; with 0 nothing may be selected.
         split_seed: Seed of the split, the same for all jobs.
         groups: Rule of head / medium / tail, see :func:`lt_calib.dataset.long_tail.groups`.
@@ -79,7 +86,9 @@ class LongTailedDataModule(LightningDataModule):
         class_counts: Sequence[int] | None = None,
         test_fraction: float = 0.2,
         skip_broken: bool = False,
-        resident_below: str = "4GB",
+        resident_below: str | int = "4GB",
+        num_workers: int | None = None,
+        remember_in: str | None = None,
         val_per_class: int = 0,
         split_seed: int = 0,
         groups: Sequence[int] | str = "thirty_forty_thirty",
@@ -92,6 +101,8 @@ class LongTailedDataModule(LightningDataModule):
         for key, value in {"batch_size": batch_size, "eval_batch_size": eval_batch_size, "size": size}.items():
             if value is not None and value < 1:
                 raise ValueError(f"dataset.{key} {value} must be >= 1")
+        if num_workers is not None and num_workers < 0:
+            raise ValueError(f"dataset.num_workers {num_workers} must be >= 0")
         self.source = source
         self.root = root
         self.name = name
@@ -101,6 +112,8 @@ class LongTailedDataModule(LightningDataModule):
         self.test_fraction = test_fraction
         self.skip_broken = skip_broken
         self.resident_below = resident_below
+        self.num_workers = num_workers
+        self.remember_in = remember_in
         self.val_per_class = val_per_class
         self.split_seed = check_seed(split_seed, "dataset.split_seed")
         self.group_rule = groups
@@ -108,7 +121,7 @@ class LongTailedDataModule(LightningDataModule):
         self.eval_batch_size = eval_batch_size
         self.size = size
         self.transform: Transform = transform or Normalize([0.5] * 3, [0.25] * 3)
-        self._splits: dict[str, tuple[Tensor, Tensor]] = {}  # images (N, H, W, C) uint8, targets (N,) int64
+        self._splits: dict[str, tuple[Tensor | Files, Tensor]] = {}  # images (N, H, W, C) uint8, targets (N,) int64
         self._parts: dict[str, Part] = {}
         self._fingerprint: str | None = None
 
@@ -116,8 +129,8 @@ class LongTailedDataModule(LightningDataModule):
         """Load the source and cut the split; a second call does nothing.
 
         Raises:
-            InputError: images that cannot be read, take too much memory or have other channels than the transform, or
-                settings that do not fit them.
+            InputError: images that cannot be read or have other channels than the transform, or settings that do not
+                fit them.
         """
         if self._splits:
             return
@@ -126,22 +139,37 @@ class LongTailedDataModule(LightningDataModule):
             log.info("%s: %s.", self.name, remark)
         parts = parts_of(source, self.test_fraction, self.split_seed)
         side = kept_side(self.transform, self.size)
-        refuse_larger(parts, side, self.resident_below)
-        parts = {split: part.decoded(side, self.skip_broken, self.transform) for split, part in parts.items()}
+        if fit_in_memory(parts, side, self.resident_below):
+            parts = {split: part.decoded(side, self.skip_broken, self.transform) for split, part in parts.items()}
+        else:
+            parts = self._checked(parts)
         self.class_names = source.class_names
         self.num_classes = len(source.class_names)
         parts, self.real_imbalance_factor = cut(parts, self.class_names, self.imbalance_factor, self.profile,
                                                 self.kept_counts, self.val_per_class, self.split_seed)  # fmt: skip
         if self.imbalance_factor is None:
             self.imbalance_factor = self.real_imbalance_factor
-        self._splits = {split: (resized(part.images, side), part.targets) for split, part in parts.items()}
+        for split, part in parts.items():
+            if isinstance(part.images, Tensor):
+                parts[split] = replace(part, images=resized(part.images, side))
+        self._splits = {split: (part.images, part.targets) for split, part in parts.items()}
         self._parts = parts
         if self.num_features is None:
             check_normalization(self.transform.mean, self.transform.std, self.image_shape[0])
         self.class_counts = torch.bincount(self.targets("train"), minlength=self.num_classes).tolist()
         self.cut_counts = list(self.class_counts)
         self.groups = groups_of(self.cut_counts, self.group_rule)
-        self._fingerprint = fingerprint(*self._splits["train"])
+        self._fingerprint = fingerprint(parts["train"])
+
+    def _checked(self, parts: dict[str, Part]) -> dict[str, Part]:
+        file = checked.file_of(Path(self.remember_in).expanduser(), self.root) if self.remember_in else None
+        known = checked.load(file) if file else {}
+        before = len(known)
+        try:
+            return {split: part.checked(self.skip_broken, known) for split, part in parts.items()}
+        finally:
+            if file and len(known) > before:
+                checked.save(file, known)
 
     def listing(self) -> list[dict[str, Any]]:
         """List every image that is used, in its order: image, label, class, split and group; none of a tensor's."""
@@ -173,14 +201,15 @@ class LongTailedDataModule(LightningDataModule):
     def num_features(self) -> int | None:
         """D of a table of features, None of images."""
         kept = self._splits["test"][0]
-        return kept.shape[1] if kept.ndim == 2 else None
+        return kept.shape[1] if isinstance(kept, Tensor) and kept.ndim == 2 else None
 
     @property
     def image_shape(self) -> tuple[int, ...]:
         """(C, H, W), or (D,) of a table."""
         if self.num_features is not None:
             return (self.num_features,)
-        h, w, c = self._splits["test"][0].shape[1:]
+        images = self._splits["test"][0]
+        h, w, c = images.shape[1:] if isinstance(images, Tensor) else (0, 0, 3)
         return c, self.size or h, self.size or w
 
     def targets(self, split: str) -> Tensor:
@@ -188,8 +217,19 @@ class LongTailedDataModule(LightningDataModule):
         return self._splits[split][1]
 
     def raw(self, split: str) -> Tensor:
-        """Return a split's images, (N, H, W, C) uint8."""
-        return self._splits[split][0]
+        """Return a split's images, (N, H, W, C) uint8.
+
+        Raises:
+            InputError: they are not in memory.
+        """
+        images = self._splits[split][0]
+        if isinstance(images, Files):
+            raise InputError(
+                f"all {len(images)} images of {split} are wanted in memory, and dataset.resident_below="
+                f"{self.resident_below} has them read anew each epoch: raise that limit, or resample features in the "
+                "place of pixels, resample.space=features"
+            )
+        return images
 
     def with_train(self, images: Tensor, targets: Tensor) -> "LongTailedDataModule":
         """Return the data with other training images or features (N, D); the groups stay those of the long tail."""
@@ -207,44 +247,46 @@ class LongTailedDataModule(LightningDataModule):
         device: torch.device | str = "cpu",
         rank: int = 0,
         world_size: int = 1,
-    ) -> ResidentLoader:
+    ) -> Loader:
         """Load a split: as a sampler draws it, transformed for training, or in order, transformed for evaluation."""
-        images, targets = (x.to(device) for x in self._splits[split])
-        if sampler is None:
-            order, size = SequentialSampler(range(len(targets))), self.eval_batch_size
-            return ResidentLoader(images, targets, order, size, self._evaluated, None, rank, world_size)
-        last = len(sampler) % self.batch_size
-        if 0 < last < world_size:
+        images, targets = self._splits[split]
+        order, size = (sampler, self.batch_size) if sampler else (SequentialSampler(targets), self.eval_batch_size)
+        last = len(order) % size
+        if sampler and 0 < last < world_size:
             raise InputError(
-                f"dataset.batch_size={self.batch_size} leaves {last} of {len(sampler)} images for the last batch, too "
-                f"few for {world_size} processes; take another"
+                f"dataset.batch_size={size} leaves {last} of {len(order)} images for the last batch, too few for "
+                f"{world_size} processes; take another"
             )
+        place = (partner, rank, world_size)
+        if isinstance(images, Files):
+            workers = usual_workers() if self.num_workers is None else self.num_workers
+            reader = Reader(self.transform, self.image_shape[1])
+            return StreamedLoader(images, targets, reader, order, size, device, workers, *place)
 
         def transform(images: Tensor, purpose: str, epoch: int, step: int) -> Tensor:
             if images.ndim == 2:  # features
                 return images
+            if sampler is None:
+                return self.transform.evaluate(images)
             at: Any = {"stage": sampler.stage, "epoch": epoch, "step": step, "rank": rank, "device": images.device}
             return self.transform.train(images, generator(sampler.seed, f"crop_flip of {purpose}", **at))
 
-        return ResidentLoader(images, targets, sampler, self.batch_size, transform, partner, rank, world_size)
-
-    def _evaluated(self, images: Tensor, *draw: Any) -> Tensor:
-        return images if images.ndim == 2 else self.transform.evaluate(images)
+        return ResidentLoader(images.to(device), targets.to(device), order, size, transform, *place)
 
     def _on_trainer(self) -> dict[str, Any]:
         """Say where a trainer of one's own wants the batches."""
         at: Any = self.trainer
         return {"device": at.strategy.root_device, "rank": at.global_rank, "world_size": at.world_size} if at else {}
 
-    def train_dataloader(self) -> ResidentLoader:
+    def train_dataloader(self) -> Loader:
         """Every training image once per epoch."""
         sampler = InstanceBalanced(self.targets("train"), num_classes=self.num_classes, seed=0)
         return self.loader("train", sampler, **self._on_trainer())
 
-    def val_dataloader(self) -> ResidentLoader | list[ResidentLoader]:
+    def val_dataloader(self) -> Loader | list[Loader]:
         """The validation part in order; nothing where none is held out."""
         return self.loader("val", **self._on_trainer()) if "val" in self.splits else []
 
-    def test_dataloader(self) -> ResidentLoader:
+    def test_dataloader(self) -> Loader:
         """The test set in order."""
         return self.loader("test", **self._on_trainer())

@@ -117,4 +117,5 @@ class Embedded:
                 loader = self.data.loader(split, order)
             what = f"{self.name}, {split}" + ("" if view is None else f", view {view + 1} of {self.views}")
             self._tables[split, view] = self.rows(loader, len(self.data.targets(split)), what)
+            loader.close()
         return self._tables[split, view]

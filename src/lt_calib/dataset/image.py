@@ -1,6 +1,8 @@
 """Image files: found in a folder, and read as upright images of 8 bits a channel, on white."""
 
+import math
 import os
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +22,8 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+SIDEWAYS = (5, 6, 7, 8)
+Part = Callable[[int, int], tuple[float, float, float, float]]
 NO_IMAGES = ("__MACOSX", "Thumbs.db", "desktop.ini")  # what systems leave in folders, beside hidden files
 
 
@@ -53,7 +57,13 @@ def find_files(folder: Path, unreadable: list[str]) -> tuple[list[Path], int]:
     return sorted(found), hidden
 
 
-def read_image(path: Path, mode: Literal["RGB", "L"] = "RGB", encoded: bytes | None = None) -> Image.Image:
+def read_image(
+    path: Path,
+    mode: Literal["RGB", "L"] = "RGB",
+    encoded: bytes | None = None,
+    size: int | None = None,
+    part: Part | None = None,
+) -> Image.Image:
     """Read an image file of any size and kind that Pillow knows, of several frames the first.
 
     - Range: 0 is black and 2^bits - 1 white, in between linear, rounded to 8 bits. A PGM's maxval and a TIFF's
@@ -67,6 +77,9 @@ def read_image(path: Path, mode: Literal["RGB", "L"] = "RGB", encoded: bytes | N
         path: Of a regular file, or a link to one.
         mode: ``"RGB"``, or ``"L"`` for grey (ITU-R 601 luma).
         encoded: The file's content, where it is at hand; the path is its name only.
+        size: Pixels a side that are needed of it: a JPEG is decoded at 1/2, 1/4 or 1/8 where that leaves as many.
+        part: ``(width, height) -> (left, top, right, bottom)``: that part of the upright image alone, resized to
+            ``size`` x ``size``.
 
     Raises:
         InputError: it is no regular file, no image, damaged, of more than twice ``PIL.Image.MAX_IMAGE_PIXELS``, or
@@ -79,6 +92,7 @@ def read_image(path: Path, mode: Literal["RGB", "L"] = "RGB", encoded: bytes | N
         with path.open("rb") if encoded is None else BytesIO(encoded) as stream, Image.open(stream) as file:
             if 0 in file.size:
                 raise ValueError("it has no pixels")
+            box, scale = _reduce(file, size, part) if size and file.format in ("JPEG", "MPO") else (None, 1.0)
             image = to_8_bits(file) or _on_white(file)
             turn = TURNS.get(_orientation(file))
     except UnidentifiedImageError as error:
@@ -86,7 +100,23 @@ def read_image(path: Path, mode: Literal["RGB", "L"] = "RGB", encoded: bytes | N
     except Exception as error:  # of a damaged file, decoders raise whatever they stumble over
         raise InputError(f"{path} cannot be read: {str(error) or type(error).__name__}") from error
     upright = image if turn is None else image.transpose(turn)
-    return upright if upright.mode == mode else upright.convert("RGB").convert(mode)
+    upright = upright if upright.mode == mode else upright.convert("RGB").convert(mode)
+    if part is None or size is None:
+        return upright
+    left, top, right, bottom = (x / scale for x in box or part(*upright.size))
+    inside = (left, top, min(right, upright.width), min(bottom, upright.height))
+    return upright.resize((size, size), Image.Resampling.BILINEAR, box=inside)
+
+
+def _reduce(file: Any, size: int, part: Part | None) -> tuple[tuple[float, float, float, float], float]:
+    """Have a JPEG decoded at the smallest scale that leaves ``size`` pixels a side of the part; return both."""
+    sideways = _orientation(file) in SIDEWAYS
+    whole = file.size
+    width, height = whole[::-1] if sideways else whole
+    left, top, right, bottom = box = part(width, height) if part else (0, 0, width, height)
+    needed = math.ceil(width * size / (right - left)), math.ceil(height * size / (bottom - top))
+    reduced = file.draft(None, needed[::-1] if sideways else needed)
+    return box, whole[0] / reduced[1][2] if reduced else 1.0
 
 
 def _on_white(file: Any) -> Image.Image:
@@ -102,7 +132,7 @@ def _on_white(file: Any) -> Image.Image:
     elif file.mode == "RGB" and clear is not None:
         file.info["transparency"] = tuple(value & 255 for value in clear)
     if not file.has_transparency_data:
-        return file.copy()
+        return file if file.format == "JPEG" else file.copy()  # of others, further frames or data may be looked for
     rgba = (file.convert("LA") if file.mode == "La" else file).convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
 

@@ -2,20 +2,16 @@
 
 from collections.abc import Callable, Iterator
 
-import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
-from lt_calib.sampler.base import EpochSampler
+from lt_calib.dataset.loader import EpochLoader
 
 
-class ResidentLoader:
+class ResidentLoader(EpochLoader):
     """Yields lists ``[images, targets]`` from tensors that stay on one device.
 
     With a partner sampler, ``[images, targets, partner_images, partner_targets]``.
-
-    Each global batch of ``batch_size`` indices is cut into near-equal pieces, one a rank, so that all ranks take the
-    same steps and no picture is drawn twice.
 
     Args:
         images: (N, H, W, 3) uint8.
@@ -31,8 +27,6 @@ class ResidentLoader:
         ValueError: batch_size is below 1.
     """
 
-    batch_sampler = None  # Lightning asks every loader that has a sampler for it
-
     def __init__(
         self,
         images: Tensor,
@@ -44,42 +38,18 @@ class ResidentLoader:
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        if batch_size < 1:
-            raise ValueError(f"batch_size {batch_size} must be >= 1")
+        super().__init__(sampler, batch_size, partner, rank, world_size)
         self.images = images
         self.targets = targets
-        self.sampler = sampler
-        self.batch_size = batch_size
         self.transform = transform
-        self.partner = partner
-        self.rank = rank
-        self.world_size = world_size
-
-    def __len__(self) -> int:
-        return -(-len(self.sampler) // self.batch_size)  # type: ignore[arg-type]
-
-    def order(self) -> Tensor:
-        """Return this epoch's indices process after process: the order in which their batches are gathered."""
-        batches = torch.tensor(list(self.sampler)).split(self.batch_size)
-        pieces = [batch.tensor_split(self.world_size) for batch in batches]
-        return torch.cat([piece[rank] for rank in range(self.world_size) for piece in pieces])
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch of the samplers, 0-based."""
-        for sampler in (self.sampler, self.partner):
-            if isinstance(sampler, EpochSampler):
-                sampler.set_epoch(epoch)
 
     def __iter__(self) -> Iterator[list[Tensor]]:
-        samplers = [self.sampler] if self.partner is None else [self.sampler, self.partner]
-        batches = [torch.tensor(list(s), device=self.images.device).split(self.batch_size) for s in samplers]
-        for step in range(len(self)):
+        for step, pieces in enumerate(self.pieces(self.images.device)):
             drawn: list[Tensor] = []
-            for sampler, indices in zip(samplers, batches, strict=True):
-                piece = indices[step].tensor_split(self.world_size)[self.rank]
-                images = self.images[piece]
+            for sampler, _, indices in pieces:
+                images = self.images[indices]
                 if self.transform is not None:
                     epoch, purpose = getattr(sampler, "epoch", 0), getattr(sampler, "purpose", "sampler")
                     images = self.transform(images, purpose, epoch, step)
-                drawn += [images, self.targets[piece]]
+                drawn += [images, self.targets[indices]]
             yield drawn

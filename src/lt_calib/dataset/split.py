@@ -28,18 +28,21 @@ class Part:
         targets: (N,) int64.
         names: What each is called; none where the source keeps no files.
         groups: The patient or site of each, where the source says so.
+        hashes: Of the files' contents, where they have been checked.
     """
 
     images: Tensor | Files
     targets: Tensor
     names: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
+    hashes: tuple[bytes, ...] = ()
 
     def __getitem__(self, indices: Any) -> "Part":
         picked = [int(i) for i in indices]
-        names, groups = (tuple(of[i] for i in picked) if of else () for of in (self.names, self.groups))
+        of_each: Any = (self.names, self.groups, self.hashes)
         return Part(self.images[torch.tensor(picked)] if isinstance(self.images, Tensor) else self.images[picked],
-                    self.targets[torch.tensor(picked)], names, groups)  # fmt: skip
+                    self.targets[torch.tensor(picked)],
+                    *(tuple(of[i] for i in picked) if of else () for of in of_each))  # fmt: skip
 
     def decoded(self, size: int | None, skip_broken: bool, transform: Any = None) -> "Part":
         """Read the images; what cannot be read is refused, or left out and said.
@@ -52,17 +55,34 @@ class Part:
         if size is None:
             raise InputError("dataset.size=null: images in files are brought to one size, dataset.size=64, say")
         images, broken = self.images.decode(size, transform)
-        part = replace(self, images=images)
+        return replace(self, images=images)._without(broken, skip_broken)
+
+    def checked(self, skip_broken: bool, known: dict[bytes, bytes]) -> "Part":
+        """Read the images and keep none; what cannot be read is refused, or left out and said.
+
+        Args:
+            skip_broken: Whether it is left out.
+            known: See :meth:`lt_calib.dataset.files.Files.check`.
+
+        Raises:
+            InputError: images that cannot be read.
+        """
+        if isinstance(self.images, Tensor):
+            return self
+        hashes, broken = self.images.check(known)
+        return replace(self, hashes=tuple(hashes))._without(broken, skip_broken)
+
+    def _without(self, broken: dict[int, str], skip_broken: bool) -> "Part":
         if not broken:
-            return part
-        some = "; ".join(list(broken.values())[:5])
+            return self
+        n, some = len(self.images), "; ".join(list(broken.values())[:5])
         if not skip_broken:
             raise InputError(
-                f"{len(broken)} of {len(images)} images cannot be read: {some}. Mend or remove them, or leave them out "
-                "by dataset.skip_broken=true"
+                f"{len(broken)} of {n} images cannot be read: {some}. Mend or remove them, or leave them out by "
+                "dataset.skip_broken=true"
             )
-        log.warning("%d of %d images cannot be read and are left out: %s", len(broken), len(images), some)
-        return part[[i for i in range(len(images)) if i not in broken]]
+        log.warning("%d of %d images cannot be read and are left out: %s", len(broken), n, some)
+        return self[[i for i in range(n) if i not in broken]]
 
 
 def parts_of(source: Source, test_fraction: float, seed: int) -> dict[str, Part]:
@@ -134,11 +154,16 @@ def split_off(
     return chosen
 
 
-def refuse_larger(parts: Mapping[str, Part], size: int | None, limit: str) -> None:
-    """Refuse files that would take more memory than ``limit``, decoded.
+def fit_in_memory(parts: Mapping[str, Part], size: int | None, limit: str | int) -> bool:
+    """Say whether all images, decoded, take no more memory than ``limit``.
+
+    Args:
+        parts: What is not in files is in memory already.
+        size: Side in pixels at which they are kept.
+        limit: ``"4GB"``; 0 lets none fit.
 
     Raises:
-        InputError: with what they take, or a limit that is no size.
+        InputError: the limit is no size.
     """
     found = re.fullmatch(r"\s*([\d.]+)\s*([KMGT]?)B?\s*", str(limit), re.IGNORECASE)
     if found is None:
@@ -146,7 +171,8 @@ def refuse_larger(parts: Mapping[str, Part], size: int | None, limit: str) -> No
     most = float(found[1]) * 1000 ** " KMGT".index(found[2].upper() or " ")
     takes = sum(len(part.images) for part in parts.values() if isinstance(part.images, Files)) * 3 * (size or 0) ** 2
     if takes > most:
-        raise InputError(
-            f"the images take {takes / 1e9:.1f} GB of memory at {size} x {size}, and dataset.resident_below={limit}: "
-            "take a smaller dataset.size, or raise the limit where the memory is there"
-        )
+        log.info(
+            "The images would take %.1f GB of memory at %d x %d, and dataset.resident_below=%s: workers read them anew "
+            "each epoch.", takes / 1e9, size, size, limit,
+        )  # fmt: skip
+    return takes <= most

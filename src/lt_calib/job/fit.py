@@ -46,7 +46,10 @@ def fit(job: Job, stage: Stage, module: StageModule) -> dict[str, Any]:
         train = stage.data.loader("train", stage.sampler, partner=stage.partner, device=device, **place)
         val = stage.data.loader("val", device=device, **place) if "val" in stage.data.splits else []
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            trainer.fit(module, train_dataloaders=train, val_dataloaders=val)
+            try:
+                trainer.fit(module, train_dataloaders=train, val_dataloaders=val)
+            finally:
+                train.close()
     return {
         "epochs": module.max_epochs,
         "seconds": history.seconds,

@@ -36,7 +36,9 @@ MATTERS = {
     "dataset.name": "stage1 recorded",
     "dataset.if": "stage1 recorded",
     "dataset.root": "",
-    "dataset.resident_below": "",
+    "dataset.resident_below": "machine",  # images that workers read anew have draws of their own
+    "dataset.num_workers": "",
+    "dataset.remember_in": "",
     "dataset.val_per_class": "folder stage1 recorded",
     "dataset.batch_size": "folder stage1 recipe",
     "dataset.eval_batch_size": "folder measure",
