@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from lt_calib.errors import InputError
-from lt_calib.model.classifier import Linear
+from lt_calib.model.classifier import LearnableWeightScaling, Linear
 from lt_calib.model.cosine import Cosine
 from lt_calib.model.crt import CRT
 from lt_calib.model.logit_adjustment import LogitAdjusted
@@ -39,6 +39,16 @@ def linear() -> Linear:
         linear.weight.mul_(torch.tensor([[9.0], [3.0], [1.0]]))
         linear.bias.add_(1)
     return linear
+
+
+def test_zeros_are_a_start_that_no_seed_draws(linear):
+    scaled = LearnableWeightScaling(linear, anew=True)
+    for new in (Linear(4, 3, "zeros"), CRT(linear, "zeros"), scaled):
+        assert new(FEATURES).equal(torch.zeros(40, 3))
+    assert scaled.classifier is not linear
+    assert LearnableWeightScaling(linear).classifier is linear
+    with pytest.raises(ValueError, match=r"init 'ones'"):
+        Linear(4, 3, "ones")
 
 
 def test_crt_starts_anew(linear):

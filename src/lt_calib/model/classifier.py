@@ -45,6 +45,8 @@ class LearnableWeightScaling(nn.Module):
 
     Args:
         classifier: Stage 1's classifier, which goes on being trained.
+        anew: Whether a linear classifier begins from zeros in its place. On features that do not move stage 1 leaves
+            nothing but a start, and one that fits the head too well.
 
     Shape:
         (B, num_features) -> (B, K).
@@ -53,9 +55,9 @@ class LearnableWeightScaling(nn.Module):
         Zhong et al., "Improving Calibration for Long-Tailed Recognition", CVPR 2021, section 3.2.
     """
 
-    def __init__(self, classifier: nn.Linear) -> None:
+    def __init__(self, classifier: nn.Linear, anew: bool = False) -> None:
         super().__init__()
-        self.classifier = classifier
+        self.classifier = Linear(classifier.in_features, classifier.out_features, "zeros") if anew else classifier
         self.scale = nn.Parameter(torch.ones(classifier.out_features))
 
     def forward(self, features: Tensor) -> Tensor:

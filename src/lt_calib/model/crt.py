@@ -10,6 +10,7 @@ class CRT(Linear):
 
     Args:
         classifier: Stage 1's; only its shape is used.
+        init: See :class:`lt_calib.model.classifier.Linear`.
 
     Shape:
         features (B, D) float32 -> logits (B, K) float32.
@@ -18,5 +19,5 @@ class CRT(Linear):
         Kang et al., "Decoupling Representation and Classifier for Long-Tailed Recognition", ICLR 2020, section 4.
     """
 
-    def __init__(self, classifier: nn.Linear) -> None:
-        super().__init__(classifier.in_features, classifier.out_features)
+    def __init__(self, classifier: nn.Linear, init: str = "kaiming") -> None:
+        super().__init__(classifier.in_features, classifier.out_features, init)
