@@ -44,7 +44,8 @@ class Augment:
         cfg = config("augment", name)
         cfg.augment.update(settings)
         targets = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
-        data: Any = SimpleNamespace(class_counts=counts, num_classes=len(counts), targets=lambda split: targets)
+        facts = {"class_counts": counts, "num_classes": len(counts), "num_features": None}
+        data: Any = SimpleNamespace(**facts, targets=lambda split: targets)
         callback, _ = build_augment(cfg, data)
         assert callback is not None
         self.set_epoch = callback.set_epoch

@@ -63,6 +63,7 @@ def test_typo_on_the_command_line(composed):
     [
         ("+stage1.max_epoch=3", "stage1.max_epoch; did you mean max_epochs"),
         ("+stage1.loss.gama=3", "stage1.loss.gama"),
+        ("+model.size=64", "model.size"),
         ("+stage1.schedule.gamna=3", "stage1.schedule.gamna; did you mean gamma"),
         ("+stage1.optimizer.momentun=3", "stage1.optimizer.momentun; did you mean momentum"),
         ("+transform.paddin=3", "transform.paddin; did you mean padding"),

@@ -210,7 +210,9 @@ def test_a_backbone_of_torchvisions_at_64_pixels(tmp_path):
     job = [*words, "model=torchvision", "dataset.size=64", "dataset.if=100", "dataset.batch_size=64", "stage2=awabs"]
     results = run(compose_config(*job, "stage2.max_epochs=1", "stage2.loss.eps_head=0.1"), tmp_path)
     assert results["dataset"]["image_shape"] == [3, 64, 64]
-    assert results["network"]["backbone"] == {"name": "Torchvision", "network": "resnet18", "weights": None}
+    assert results["network"]["backbone"] == {
+        "name": "Torchvision", "network": "resnet18", "weights": None, "checkpoint": None,
+    }  # fmt: skip
     assert load_run(tmp_path).predict_proba(torch.rand(2, 3, 64, 64)).shape == (2, 10)
     with pytest.raises(ValueError, match=r"must be \(N, 3, 64, 64\)"):
         load_run(tmp_path).predict_proba(torch.rand(2, 3, 32, 32))

@@ -59,7 +59,7 @@ def test_results(finished):
     results = json.loads((finished / "results.json").read_text())
     assert list(results) == [
         "schema", "name", "experiment", "seed", "settings", "changed", "dataset", "transform", "network", "recipe",
-        "n_bins", "stage1", "stage2", "calibrated", "environment",
+        "n_bins", "predictions", "stage1", "stage2", "calibrated", "environment",
     ]  # fmt: skip
     assert results["network"] == {"backbone": {"name": "ResNetCIFAR", "blocks": 1}, "classifier": {"name": "Linear"}}
     assert (results["schema"], results["name"], results["seed"]) == (2, "cutmix_awabs", 0)

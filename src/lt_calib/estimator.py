@@ -25,6 +25,7 @@ from lt_calib.settings.check import make
 from lt_calib.settings.schema import composed, plain
 
 SMALL_BATCH = 8
+EPOCHS, STEPS = (20, 60), 1600
 
 
 class LongTailedClassifier(ClassifierMixin, BaseEstimator):
@@ -37,6 +38,7 @@ class LongTailedClassifier(ClassifierMixin, BaseEstimator):
             ``"tau_norm"`` or ``"logit_adjustment"``.
         seed: Of the batches, >= 0.
         batch_size: Rows a step; None takes 128, or fewer of fewer than 4096 rows, a 32nd.
+        max_epochs: Of each trained stage; None takes 20, or up to 60 where that is less than 1600 steps.
         settings: Others, as on the command line: ``("stage2.loss.eps_head=0.2", "stage1.max_epochs=40")``.
 
     Attributes:
@@ -48,11 +50,17 @@ class LongTailedClassifier(ClassifierMixin, BaseEstimator):
     """
 
     def __init__(
-        self, method: str = "awabs", seed: int = 0, batch_size: int | None = None, settings: Sequence[str] = ()
+        self,
+        method: str = "awabs",
+        seed: int = 0,
+        batch_size: int | None = None,
+        max_epochs: int | None = None,
+        settings: Sequence[str] = (),
     ) -> None:
         self.method = method
         self.seed = seed
         self.batch_size = batch_size
+        self.max_epochs = max_epochs
         self.settings = settings
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> "LongTailedClassifier":  # noqa: N803
@@ -74,10 +82,17 @@ class LongTailedClassifier(ClassifierMixin, BaseEstimator):
 
     def _trained(self, rows: NDArray[Any], targets: NDArray[Any], folder: Path) -> Predictor:
         size = self.batch_size or int(np.clip(len(rows) // 32, SMALL_BATCH, 128))
-        cfg = settle(
-            composed(f"+experiment=frozen_{self.method}", "dataset=features", "trainer.accelerator=cpu",
-                     f"seed={self.seed}", f"dataset.batch_size={size}", *self.settings), folder
-        )  # fmt: skip
+        epochs = self.max_epochs or int(np.clip(STEPS * size // len(rows), *EPOCHS))
+        given = {
+            "+experiment": f"frozen_{self.method}",
+            "dataset": "features",
+            "trainer.accelerator": "cpu",
+            "seed": self.seed,
+            "dataset.batch_size": size,
+            "stage1.max_epochs": epochs,
+            "dataset.recipe.stage2_epochs": epochs,
+        }
+        cfg = settle(composed(*(f"{key}={value}" for key, value in given.items()), *self.settings), folder)
         x, y = torch.tensor(rows, dtype=torch.float32), torch.tensor(targets)
         names = tuple(str(c) for c in self.classes_)
         data: Any = LongTailedDataModule(  # its test set is never looked at

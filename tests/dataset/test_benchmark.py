@@ -45,7 +45,7 @@ def test_a_benchmark_brings_its_recipe_along(composed, dataset, factor):
     check_keys(cfg)
     one, two = cfg.stage1, cfg.stage2
     decays, eps = (one.weight_decay, two.weight_decay), (two.loss.eps_head, two.loss.eps_tail)
-    network, red = cfg.model.backbone.name, cfg.dataset.mean[0]
+    network, red = cfg.model.backbone.network, cfg.dataset.mean[0]
     assert (network, one.max_epochs, decays, cfg.augment.alpha, eps, two.shift_bn, red) == PUBLISHED[dataset]
     assert (one.lr, two.lr, two.lr_factor, two.max_epochs, cfg.dataset.batch_size) == (0.1, 0.1, 0.05, 10, 256)
     assert one.schedule._target_.endswith(".cosine")

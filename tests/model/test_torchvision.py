@@ -43,9 +43,7 @@ def test_what_is_fresh_begins_anew_in_a_pretrained_network():
 
 def test_weights_that_are_neither_on_disk_nor_to_be_had_name_the_file(cache):
     (cache / FILE).unlink()
-    with pytest.raises(
-        InputError, match=rf"{cache / FILE} is not there, and cannot be fetched.*model\.backbone\.weights=null"
-    ):
+    with pytest.raises(InputError, match=rf"{cache / FILE} is not there, and cannot be fetched.*model\.weights=null"):
         Torchvision("mobilenet_v3_small", "DEFAULT")
     (cache / FILE).write_bytes(b"damaged")
     with pytest.raises(InputError, match=rf"{cache / FILE} cannot be read"):
@@ -55,8 +53,8 @@ def test_weights_that_are_neither_on_disk_nor_to_be_had_name_the_file(cache):
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"name": "resnet19"}, "model.name=resnet19"),
-        ({"name": "resnet19", "weights": "DEFAULT"}, "model.name=resnet19"),
+        ({"network": "resnet19"}, "model.name=resnet19"),
+        ({"network": "resnet19", "weights": "DEFAULT"}, "model.name=resnet19"),
         ({"weights": "IMAGENET"}, "resnet18 has IMAGENET1K_V1, DEFAULT"),
         ({"fresh": ["layer4"]}, "no module 'layer4'; it has network.conv1"),
         ({"fresh": [""]}, "no module ''"),
@@ -74,6 +72,6 @@ def test_names_that_are_not_there(settings, said):
 def test_networks_of_conf(name, parameters):
     backbone = compose_config(f"model={name}").model.backbone
     with torch.device("meta"):
-        net: Any = Torchvision(backbone.name, backbone.weights)
+        net: Any = Torchvision(backbone.network, backbone.weights)
         assert net(torch.rand(2, 3, 64, 64)).shape == (2, 2048)
     assert sum(p.numel() for p in net.parameters()) == parameters - 2_049_000

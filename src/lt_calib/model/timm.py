@@ -14,7 +14,7 @@ class Timm(nn.Module):
     """A network of timm's by its name, up to the features that its classifier takes (needs the extra ``timm``).
 
     Args:
-        name: Such as ``"vit_base_patch14_dinov2.lvd142m"``, see ``timm.list_models()``.
+        network: Such as ``"vit_base_patch14_dinov2.lvd142m"``, see ``timm.list_models()``.
         pretrained: Whether its weights are taken from timm's cache, or fetched.
         checkpoint: A file of weights in their place, ``.safetensors`` or ``.pth``.
         size: Side in pixels that it is built for, where that is part of the network; None takes its own.
@@ -31,7 +31,7 @@ class Timm(nn.Module):
     """
 
     def __init__(
-        self, name: str, pretrained: bool = True, checkpoint: str | None = None, size: int | None = None
+        self, network: str, pretrained: bool = True, checkpoint: str | None = None, size: int | None = None
     ) -> None:
         super().__init__()
         try:
@@ -42,7 +42,7 @@ class Timm(nn.Module):
         sized = {"img_size": size} if size else {}
         try:
             self.network = timm.create_model(
-                name,
+                network,
                 pretrained=pretrained or checkpoint is not None,
                 pretrained_cfg_overlay=overlay,
                 num_classes=0,
@@ -51,7 +51,7 @@ class Timm(nn.Module):
         except Exception as error:  # of a hub that cannot be reached there are many
             said = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
             raise InputError(
-                f"model.name={name}: {said}. Without a network name the file of its weights, model.checkpoint=FILE "
+                f"model.name={network}: {said}. Without a network name the file of its weights, model.checkpoint=FILE "
                 "(.safetensors or .pth); timm.list_models() has the names"
             ) from error
         seen: Any = timm.data.resolve_model_data_config(self.network)

@@ -23,7 +23,7 @@ class Torchvision(nn.Module):
     """A network of torchvision's by its name, up to the features that its last linear layer takes.
 
     Args:
-        name: Such as ``"resnet18"``, see ``torchvision.models.list_models()``.
+        network: Such as ``"resnet18"``, see ``torchvision.models.list_models()``.
         weights: Such as ``"DEFAULT"`` or ``"IMAGENET1K_V1"``: pretrained, from torch's cache or the network; None
             starts from random ones.
         checkpoint: A file of these weights in their place; without ``weights`` it is taken for one of ``"DEFAULT"``.
@@ -43,26 +43,26 @@ class Torchvision(nn.Module):
 
     def __init__(
         self,
-        name: str = "resnet18",
+        network: str = "resnet18",
         weights: str | None = None,
         checkpoint: str | None = None,
         fresh: Sequence[str] = (),
     ) -> None:
         super().__init__()
-        self.network = _pretrained(name, weights) if weights and not checkpoint else _network(name)
+        self.network = _pretrained(network, weights) if weights and not checkpoint else _network(network)
         if checkpoint:
             load_weights(self.network, checkpoint)
         if weights or checkpoint:
-            seen: Any = _known(name)[weights or "DEFAULT"].transforms()
+            seen: Any = _known(network)[weights or "DEFAULT"].transforms()
             how = "bicubic" if seen.interpolation.value == "bicubic" else "bilinear"
             self.input = Input(seen.crop_size[0], tuple(seen.mean), tuple(seen.std), how)
-        self.num_features = without_classifier(self.network, name)
+        self.num_features = without_classifier(self.network, network)
         modules = dict(self.named_modules())
         for path in fresh:
             if not path or path not in modules:
                 there = ", ".join(f"network.{child}" for child, _ in self.network.named_children())
                 raise InputError(
-                    f"model.backbone.fresh: {name} has no module {path!r}; it has {there}, and those inside"
+                    f"model.backbone.fresh: {network} has no module {path!r}; it has {there}, and those inside"
                 )
             for module in modules[path].modules():
                 reset: Any = getattr(module, "reset_parameters", None)
