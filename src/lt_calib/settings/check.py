@@ -94,7 +94,7 @@ def _check(node: Any, path: str) -> None:
     if "_target_" in node:
         _check_part(node, path)
     elif path == "model":  # short names of the network's settings
-        read = {"backbone", "classifier"} | {k for k in node if node[k] in (None, *(node.backbone or {}).values())}
+        read = {"backbone", "classifier"} | {str(k) for k in node if node[k] in (None, *(node.backbone or {}).values())}
         _refuse(node, read, path)
     elif path in WITHOUT_TARGET:
         _refuse(node, WITHOUT_TARGET[path], path)
