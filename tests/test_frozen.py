@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from lt_calib.errors import InputError
 from lt_calib.export import export
@@ -107,6 +108,20 @@ def test_features_are_shared_by_seeds_and_factors(network, tmp_path, caplog):
     run(compose_config(*words(network, "+experiment=frozen_ce", "seed=1", "dataset.if=20")), tmp_path / "b")
     assert "computed" in caplog.text
     assert all(", 0 of them computed" in line for line in caplog.messages if "Features of" in line)
+
+
+def test_files_that_are_read_too_small_for_the_network_are_told_of(network, tmp_path, caplog):
+    for c in "ab":
+        (tmp_path / "images" / c).mkdir(parents=True)
+        for i in range(5):
+            Image.new("RGB", (20, 20), (40 * i, 90, 0)).save(tmp_path / "images" / c / f"{i}.png")
+    command = [word for word in words(network, "+experiment=frozen_ce") if word != "dataset=digits_lt"]
+    folder = ["dataset=folder", f"dataset.root={tmp_path / 'images'}", "dataset.batch_size=8"]
+    built(*command, *folder, "dataset.size=6")
+    assert "read at 6 pixels and enlarged to 8" in caplog.text
+    caplog.clear()
+    assert built(*command, *folder, "dataset.size=8").data.raw("train").shape == (8, 24)
+    assert "enlarged" not in caplog.text
 
 
 def test_the_exported_model_takes_features(tmp_path):

@@ -73,6 +73,10 @@ def embedded(cfg: DictConfig, data: Data, trainer: TrainerSettings) -> Data:
             "transform.mean=[0,0,0] transform.std=[1,1,1], as +experiment=frozen_balanced_softmax does"
         )
     network = build_frozen(cfg, data.image_shape[0])
+    kept, wanted = data.image_shape[-1], network.input.size
+    if data.listing() and kept < wanted:
+        log.warning("Images are read at %d pixels and enlarged to %d for the network: set dataset.size=%d.",
+                    kept, wanted, wanted)  # fmt: skip
     root = Path(cfg.cache.root).expanduser() if cfg.cache.root else None
     store = FeatureStore(root, network, trainer.device, trainer.precision)
     return Embedded(data, store.rows, network.num_features, network.facts, cfg.features.views)
