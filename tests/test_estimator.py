@@ -1,9 +1,7 @@
-from typing import Any
-
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
-from sklearn.utils.estimator_checks import estimator_checks_generator
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from lt_calib import LongTailedClassifier, fit_features
 from lt_calib.errors import InputError
@@ -50,8 +48,6 @@ def test_settings_are_those_of_the_command_line():
 
 
 @pytest.mark.slow
-def test_scikit_learns_own_checks():
-    model = LongTailedClassifier("balanced_softmax")
-    checks: Any = estimator_checks_generator(model)
-    for estimator, check in checks:
-        check(estimator)
+@parametrize_with_checks([LongTailedClassifier("balanced_softmax")])
+def test_scikit_learns_own_checks(estimator, check):
+    check(estimator)
