@@ -189,9 +189,10 @@ def test_written_features_give_the_same_numbers(network, tmp_path, capsys):
     """``lt_calib.features`` writes what ``dataset=features`` reads, and a run on the file is the run on the images."""
     from lt_calib.features import write_features
 
-    images = words(network, "+experiment=frozen_balanced_softmax")
+    of_network = words(network)
+    images = [*of_network, "+experiment=frozen_balanced_softmax"]
     own = run(compose_config(*images), tmp_path / "images")
-    write_features(compose_config(*images), tmp_path / "digits.npz")
+    write_features(of_network, tmp_path / "digits.npz")
     assert "24 features of 503 of train, 500 of test" in capsys.readouterr().out
     table = [word for word in network if not word.startswith("dataset=")]
     file = [
@@ -204,7 +205,7 @@ def test_written_features_give_the_same_numbers(network, tmp_path, capsys):
     assert given["dataset"]["class_counts"] == own["dataset"]["class_counts"]
     assert given["stage1"]["test"] == own["stage1"]["test"]
     with pytest.raises(InputError, match=r"must end with \.npz"):
-        write_features(compose_config(*images), tmp_path / "digits.csv")
+        write_features(of_network, tmp_path / "digits.csv")
 
 
 def test_predict_takes_a_file_of_features(tmp_path):

@@ -5,8 +5,8 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -22,20 +22,18 @@ def main() -> None:
     args = parser.parse_args()
     from hydra.errors import HydraException
 
-    from lt_calib.settings.schema import composed
-
     sys.path.insert(0, "")  # parts of one's own lie in the working directory
     try:
-        write_features(composed("+experiment=frozen_ce", *args.settings), args.out)
+        write_features(args.settings, args.out)
     except (ValueError, OSError, HydraException) as error:
         sys.exit(str(error))
 
 
-def write_features(cfg: Any, out: Path) -> dict[str, np.ndarray]:
+def write_features(settings: Sequence[str], out: Path) -> dict[str, np.ndarray]:
     """Compute the features of every split and write them, as ``dataset=features`` reads them.
 
     Args:
-        cfg: Composed, of a frozen network and a data set of images.
+        settings: As on the command line: of a frozen network and a data set of images.
         out: Ends with ``.npz``.
 
     Raises:
@@ -47,9 +45,11 @@ def write_features(cfg: Any, out: Path) -> dict[str, np.ndarray]:
     from lt_calib.job.build import build_data
     from lt_calib.job.build_features import embedded
     from lt_calib.settings.check import check_keys, make
+    from lt_calib.settings.schema import composed
 
     if out.suffix != ".npz":
         raise InputError(f"--out {out} must end with .npz")
+    cfg = composed("+experiment=frozen_ce", *settings)
     check_keys(cfg)
     check_writable(out.parent, out.name)
     data = embedded(cfg, build_data(cfg), make(cfg, "trainer"))

@@ -12,16 +12,14 @@ from torch import Tensor, nn
 from lt_calib.calibrate import CALIBRATORS, load_calibrator
 from lt_calib.errors import InputError
 from lt_calib.files.checkpoint import load_stage, stage1_of
-from lt_calib.job.build_features import build_frozen
+from lt_calib.job.build_features import backbone_of
 from lt_calib.job.results import read_results
-from lt_calib.model.standardize import Standardize
 from lt_calib.posthoc.base import Calibrator
 from lt_calib.settings.check import make, refuse_untrusted
 from lt_calib.settings.schema import register
 
 BATCH = 500
 DTYPES = ("uint8", "float16", "bfloat16", "float32", "float64")
-PRETRAINED = {"weights", "checkpoint", "pretrained"}
 FILES = ("config.yaml", "results.json", "stage1.ckpt")
 
 
@@ -179,23 +177,3 @@ def load_run(folder: Path | str, trust: bool = False) -> Predictor:
     predictor.groups = data["groups"]
     predictor.transform = make(cfg, "transform")
     return predictor.eval().requires_grad_(False)
-
-
-def backbone_of(cfg: Any, results: dict[str, Any]) -> tuple[Any, nn.Module | None]:
-    """Build what a run's checkpoint holds the backbone's weights of, and the frozen network in front of it.
-
-    Raises:
-        InputError: the network's weights are others than the run was trained on.
-    """
-    shape = results["dataset"]["image_shape"]
-    if not cfg.stage1.get("frozen", False):
-        for key in PRETRAINED & set(cfg.model.backbone):  # the checkpoint has all weights
-            cfg.model.backbone[key] = None
-        return make(cfg, "model.backbone", in_channels=shape[0]), None
-    network = build_frozen(cfg, shape[0]) if len(shape) == 3 else None
-    if network is not None and network.sha256 != results["frozen"]["sha256"]:
-        raise InputError(
-            f"the weights of {network.facts['network']} are others than this run was trained on (SHA-256 "
-            f"{network.sha256}, then {results['frozen']['sha256']}): give the file, model.checkpoint in its config.yaml"
-        )
-    return Standardize(network.num_features if network else shape[0], cfg.features.standardize), network

@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 from torch import nn
@@ -11,12 +12,14 @@ from lt_calib.dataset.data import Data
 from lt_calib.dataset.embedded import Embedded
 from lt_calib.errors import InputError
 from lt_calib.model.frozen import Frozen
+from lt_calib.model.standardize import Standardize
 from lt_calib.seed import seeded
 from lt_calib.settings.check import make
 from lt_calib.training.trainer import TrainerSettings
 
 log = logging.getLogger(__name__)
 
+PRETRAINED = {"weights", "checkpoint", "pretrained"}
 UNUSED = {"standardize": "one", "views": 0, "size": None}  # what conf/config.yaml has
 
 
@@ -80,3 +83,23 @@ def embedded(cfg: DictConfig, data: Data, trainer: TrainerSettings) -> Data:
     root = Path(cfg.cache.root).expanduser() if cfg.cache.root else None
     store = FeatureStore(root, network, trainer.device, trainer.precision)
     return Embedded(data, store.rows, network.num_features, network.facts, cfg.features.views)
+
+
+def backbone_of(cfg: DictConfig, results: dict[str, Any]) -> tuple[Any, nn.Module | None]:
+    """Build what a run's checkpoint holds the backbone's weights of, and the frozen network in front of it.
+
+    Raises:
+        InputError: the network's weights are others than the run was trained on.
+    """
+    shape = results["dataset"]["image_shape"]
+    if not cfg.stage1.get("frozen", False):
+        for key in PRETRAINED & set(cfg.model.backbone):  # the checkpoint has all weights
+            cfg.model.backbone[key] = None
+        return make(cfg, "model.backbone", in_channels=shape[0]), None
+    network = build_frozen(cfg, shape[0]) if len(shape) == 3 else None
+    if network is not None and network.sha256 != results["frozen"]["sha256"]:
+        raise InputError(
+            f"the weights of {network.facts['network']} are others than this run was trained on (SHA-256 "
+            f"{network.sha256}, then {results['frozen']['sha256']}): give the file, model.checkpoint in its config.yaml"
+        )
+    return Standardize(network.num_features if network else shape[0], cfg.features.standardize), network

@@ -107,8 +107,6 @@ def training_images(stage: Stage, number: int = 24) -> tuple[Tensor, Tensor, tup
     loader = data.loader("train", stage.sampler, partner=stage.partner)
     loader.set_epoch(epoch)
     batch = [x[:number] for x in next(iter(loader))]
-    if batch[0].ndim != 4:
-        return None
     if stage.augment is not None:
         stage.augment.set_epoch(epoch)
         stage.augment.apply(batch, generator(stage.sampler.seed, "augment", stage=1, epoch=epoch))
