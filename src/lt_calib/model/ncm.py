@@ -19,8 +19,8 @@ class NearestClassMean(nn.Module):
         classifier: Stage 1's; only its shape is used.
         num_classes: K.
         normalize: Whether features are centred and of length 1.
-        temperature: T > 0; None takes the one that minimizes the NLL on the validation part. Where there is none, on the
-            training features, each against means without itself, that of its own class being
+        temperature: T > 0; None takes the one that minimizes the NLL on the validation part. Where there is none, on
+            the training features, each against means without itself, that of its own class being
             (n_c m_c - f) / (n_c - 1), and each class weighing the same; classes of one image are left out of that.
 
     Shape:
