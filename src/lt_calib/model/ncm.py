@@ -33,6 +33,7 @@ class NearestClassMean(nn.Module):
         Kang et al., "Decoupling Representation and Classifier for Long-Tailed Recognition", ICLR 2020, section 4.
     """
 
+    balances = True  # its predictions are for a uniform prior, about
     centre: Tensor
     means: Tensor
     temperature: Tensor

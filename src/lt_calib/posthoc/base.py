@@ -36,6 +36,7 @@ class Calibrator(nn.Module):
         ValueError: strength is negative.
     """
 
+    keeps_predictions = False  # whether the order of the classes is left, and with it the prior that they are for
     fitted: Tensor
     doubts: list[str]
 

@@ -34,6 +34,7 @@ class ClassTemperature(Calibrator):
         Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, equation 9, for one temperature.
     """
 
+    keeps_predictions = True
     temperatures: Tensor
 
     def __init__(self, num_classes: int, *, strength: float = 10.0) -> None:

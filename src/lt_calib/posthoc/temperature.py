@@ -35,6 +35,7 @@ class Temperature(Calibrator):
         weakly informative default prior distribution for logistic and other regression models", 2008.
     """
 
+    keeps_predictions = True
     temperature: Tensor
 
     def __init__(self, num_classes: int, *, strength: float = 1.0) -> None:
