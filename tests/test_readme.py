@@ -4,6 +4,7 @@ import shutil
 import statistics
 from functools import cache
 
+import numpy as np
 import pytest
 
 from lt_calib.report.read import read_runs
@@ -94,7 +95,7 @@ def test_the_picture_has_a_point_and_a_name_for_each_row_and_none_on_another():
     rows = summarise(read_runs([TOP / "results/published/cifar100_lt_if100"]))
     rows = [row for row in rows if row.stage == "2"]
     axis = picture.draw(rows, "title").axes[0]
-    points = [tuple(point) for dots in axis.collections for point in dots.get_offsets().tolist()]
+    points = [tuple(point) for dots in axis.collections for point in np.asarray(dots.get_offsets()).tolist()]
     assert sorted(points) == sorted((100 * row.mean("ece"), 100 * row.mean("acc")) for row in rows)
     names = [text for text in axis.texts if isinstance(text, picture.Annotation)]
     assert sorted(text.get_text() for text in names) == sorted(row.group.label for row in rows)
