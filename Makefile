@@ -3,11 +3,12 @@
 # make test    the tests (make test-all: the slow ones too)
 # make lint    format, lint and types
 # make bench   the figures of benchmarks/README.md, on an idle machine
-# make readme  the tables of README.md, from conf/experiment and results/
+# make readme  the tables and pictures of README.md and docs/, from conf/ and results/
+# make docs    the documentation, into build/docs; any warning or broken link ends it (make docs-serve: on port 8000)
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo demo-folder test test-all lint bench readme notebooks clean
+.PHONY: demo demo-folder test test-all lint bench readme docs docs-serve notebooks clean
 
 # The stamp is written last, so that an interrupted installation is done again.
 .venv/.installed: pyproject.toml
@@ -39,6 +40,13 @@ bench: .venv/.installed
 
 readme: .venv/.installed
 	$(BIN)/python -m tools.readme README.md
+
+docs: .venv/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going docs build/docs
+
+docs-serve: docs
+	$(BIN)/python -m http.server --directory build/docs 8000
 
 notebooks: .venv/.installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --nbmake --nbmake-timeout=600 notebooks

@@ -144,5 +144,13 @@ def fit_features(X: ArrayLike, y: ArrayLike, method: str = "awabs", **settings: 
         y: (N,) labels.
         method: See :class:`LongTailedClassifier`.
         **settings: Its other arguments.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> y = np.repeat(["gull", "auk"], [60, 12])
+        >>> X = rng.normal(size=(72, 4)) + 4 * (y == "auk")[:, None]
+        >>> model = fit_features(X, y, max_epochs=2)
+        >>> model.classes_.tolist(), model.predict_proba(X[:3]).shape
+        (['auk', 'gull'], (3, 2))
     """
     return LongTailedClassifier(method, **settings).fit(X, y)

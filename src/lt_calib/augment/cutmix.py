@@ -23,6 +23,12 @@ class CutMix:
         images (B, 3, H, W) float, targets (B, K) float; returns the same. Where no ``partner`` batch is given, it is a
         permutation of the batch itself.
 
+    Example:
+        >>> images, targets = torch.rand(4, 3, 8, 8), torch.eye(4)
+        >>> mixed, soft = CutMix()(images, targets, torch.Generator().manual_seed(0))
+        >>> mixed.shape, soft.sum(dim=1).tolist()
+        (torch.Size([4, 3, 8, 8]), [1.0, 1.0, 1.0, 1.0])
+
     Raises:
         ValueError: a setting out of its range.
 

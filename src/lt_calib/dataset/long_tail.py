@@ -26,6 +26,10 @@ def class_counts(n_max: int, num_classes: int, imbalance_factor: float, profile:
         imbalance_factor: IF = n_max / n_min >= 1, finite; 1 keeps the data balanced.
         profile: As above.
 
+    Example:
+        >>> class_counts(5000, 10, 100)
+        [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]
+
     Raises:
         ValueError: another profile, IF below 1 or not finite, or so large that a class is left without an image.
 
@@ -150,7 +154,13 @@ def split_indices(
 def select_indices(
     targets: Sequence[int] | NDArray[np.integer], class_counts: Sequence[int], seed: int = 0
 ) -> NDArray[np.int64]:
-    """Select the training pictures alone: the first part of :func:`split_indices` with no validation part."""
+    """Select the training pictures alone: the first part of :func:`split_indices` with no validation part.
+
+    Example:
+        >>> targets = [0, 0, 0, 0, 1, 1, 1, 1]
+        >>> [targets[i] for i in select_indices(targets, [3, 1])]
+        [0, 0, 0, 1]
+    """
     return split_indices(targets, class_counts, 0, seed)[0]
 
 
@@ -165,6 +175,10 @@ def groups(class_counts: Sequence[int], rule: Sequence[int] | str) -> dict[str, 
 
     Returns:
         Class indices a group; a group may be empty.
+
+    Example:
+        >>> groups([500, 80, 5], "by_count")
+        {'head': [0], 'medium': [1], 'tail': [2]}
 
     Raises:
         ValueError: another rule, or boundaries that are no whole numbers or out of order or range.

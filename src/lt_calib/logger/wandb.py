@@ -65,7 +65,7 @@ class WandbLogger:
         try:
             self._wandb: Any = importlib.import_module("wandb")
         except ImportError as error:
-            raise InputError("logger=wandb needs wandb: pip install wandb, or take logger=none") from error
+            raise InputError("logger=wandb needs wandb: pip install 'lt_calib[wandb]', or take logger=none") from error
         wandb = self._wandb
         folder.mkdir(parents=True, exist_ok=True)
         self._checkpoints = checkpoints

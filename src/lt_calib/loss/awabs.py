@@ -42,6 +42,13 @@ class AWABS(SmoothedCrossEntropy):
 
     Raises:
         ValueError: fewer than two classes, or a setting out of its range.
+
+    Example:
+        >>> loss = AWABS([500, 50, 5], eps_head=0.2, eps_tail=0.0)
+        >>> [round(eps, 3) for eps in loss.eps.tolist()]
+        [0.2, 0.028, 0.0]
+        >>> loss(torch.zeros(2, 3), torch.tensor([0, 2])).shape
+        torch.Size([])
     """
 
     corrects = True

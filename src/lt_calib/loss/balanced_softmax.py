@@ -19,6 +19,13 @@ class BalancedSoftmax(SmoothedCrossEntropy):
 
     Reference:
         Ren et al., "Balanced Meta-Softmax for Long-Tailed Visual Recognition", NeurIPS 2020, equation 3.
+
+    Example:
+        Logits that say nothing are taken for the class frequencies in training:
+
+        >>> loss = BalancedSoftmax([90, 10])
+        >>> round(loss(torch.zeros(1, 2), torch.tensor([1])).exp().item(), 3)
+        10.0
     """
 
     corrects = True

@@ -24,6 +24,10 @@ class LabelAwareSmoothing(SmoothedCrossEntropy):
     Shape:
         logits (B, K) float, targets (B,) int64 or (B, K) float; returns () float32.
 
+    Example:
+        >>> LabelAwareSmoothing([500, 5], eps_head=0.3, eps_tail=0.1).eps.tolist() == torch.tensor([0.3, 0.1]).tolist()
+        True
+
     Raises:
         ValueError: fewer than two classes, or a setting out of its range.
 

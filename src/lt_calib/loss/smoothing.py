@@ -33,6 +33,10 @@ def smoothing_factor(class_counts: Counts, eps_head: float, eps_tail: float, for
     Raises:
         ValueError: an unknown form, or eps out of 0 <= eps_tail <= eps_head <= 0.5.
 
+    Example:
+        >>> smoothing_factor([500, 50, 5], eps_head=0.2, eps_tail=0.0, form="linear").tolist()[::2]
+        [0.2, 0.0]
+
     Reference:
         Zhong et al., "Improving Calibration for Long-Tailed Recognition", CVPR 2021, equations 5a to 5c.
     """

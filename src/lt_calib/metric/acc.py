@@ -16,6 +16,10 @@ def accuracy(probs: Tensor, targets: Tensor) -> Tensor:
 
     Shape:
         Returns () float32, a fraction.
+
+    Example:
+        >>> accuracy(torch.tensor([[0.7, 0.3], [0.6, 0.4]]), torch.tensor([0, 1])).item()
+        0.5
     """
     check_labeled(probs, targets)
     return (probs.argmax(dim=1) == targets).float().mean()

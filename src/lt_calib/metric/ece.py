@@ -93,6 +93,13 @@ def expected_calibration_error(probs: Tensor, targets: Tensor, n_bins: int = 15)
     Shape:
         Returns () float32, a fraction.
 
+    Example:
+        Four predictions of confidence 0.9, three of them right:
+
+        >>> probs = torch.tensor([[0.9, 0.1]] * 4)
+        >>> round(expected_calibration_error(probs, torch.tensor([0, 0, 0, 1])).item(), 3)
+        0.15
+
     Raises:
         ValueError: logits, NaN, or n_bins < 1.
 

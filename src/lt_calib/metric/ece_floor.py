@@ -35,6 +35,12 @@ def calibration_error_floor(probs: Tensor, targets: Tensor, n_bins: int = 15, dr
     Shape:
         Returns two numbers () float32, fractions in [0, 1].
 
+    Example:
+        >>> probs = torch.tensor([[0.9, 0.1]]).expand(100, 2)
+        >>> floor = calibration_error_floor(probs, torch.zeros(100, dtype=torch.int64))
+        >>> bool(0 < floor.mean < floor.q95 < 0.1)
+        True
+
     Raises:
         ValueError: draws is below 1.
     """

@@ -18,6 +18,11 @@ def negative_log_likelihood(logits: Tensor, targets: Tensor) -> Tensor:
 
     Shape:
         Returns () float32, nats.
+
+    Example:
+        >>> logits = torch.tensor([[0.5, 0.5], [0.2, 0.8]]).log()
+        >>> round(negative_log_likelihood(logits, torch.tensor([0, 1])).exp().item(), 3)  # 1 / sqrt(0.5 0.8)
+        1.581
     """
     check_labeled(logits, targets)
     return nll_of_each(logits, targets).mean().float()

@@ -27,6 +27,15 @@ class Temperature(Calibrator):
     Shape:
         (N, K) float -> (N, K) float32.
 
+    Example:
+        Logits of confidence 0.95 that are right in 4 of 5 cases are cooled down:
+
+        >>> logits = torch.tensor([[3.0, 0.0]]).expand(1000, 2)
+        >>> targets = torch.tensor([0, 0, 0, 0, 1] * 200)
+        >>> calibrator = Temperature(2).fit(logits, targets)
+        >>> [round(p, 2) for p in calibrator(logits)[0].tolist()]
+        [0.8, 0.2]
+
     Raises:
         ValueError: strength is negative.
 
