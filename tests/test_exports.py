@@ -8,7 +8,9 @@ import pytest
 
 import lt_calib
 
-ROOMS = ("augment", "loss", "measure", "metric", "model", "posthoc", "prior", "resample", "sampler", "transform", "logger")
+ROOMS = (
+    "augment", "loss", "measure", "metric", "model", "posthoc", "prior", "resample", "sampler", "transform", "logger",
+)  # fmt: skip
 HEAVY = ("lightning", "hydra", "omegaconf", "wandb", "matplotlib")
 
 

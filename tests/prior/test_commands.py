@@ -21,14 +21,8 @@ from lt_calib.report.__main__ import main as report
 from lt_calib.run import run
 from tests.conftest import compose_config
 
-FAST = [
-    "dataset=digits_features_lt",
-    "dataset.val_per_class=10",
-    "trainer.accelerator=cpu",
-    "figures=false",
-    "cache=off",
-]
-EPOCHS = ["stage1.max_epochs=5", "trainer.precision=32-true"]
+DATA = ["dataset=digits_features_lt", "dataset.val_per_class=10"]
+FAST = ["stage1.max_epochs=5", "trainer.precision=32-true", "trainer.accelerator=cpu", "figures=false", "cache=off"]
 
 
 @pytest.fixture(scope="module")
