@@ -164,13 +164,13 @@ def test_what_does_not_fit_a_table_is_refused(more, said):
     ("more", "said"),
     [
         (["+experiment=frozen_ce"], "are images, and model=none: choose a network"),
-        (["+experiment=frozen_ce", "model=resnet8"], "its weights are drawn at random"),
+        (["+experiment=frozen_ce", "model=resnet8"], "whose weights are drawn at random"),
         (
             ["+experiment=ce", "model=resnet8", "features.size=64"],
             r"features\.size is read where the network is frozen",
         ),
         (["+experiment=frozen_ce", OWN, "transform.mean=[0.5,0.5,0.5]"], "the network normalizes images itself"),
-        (["+experiment=frozen_ce", OWN, "+model.backbone.drawn=true"], "its weights are drawn at random"),
+        (["+experiment=frozen_ce", OWN, "+model.backbone.drawn=true"], "whose weights are drawn at random"),
         (["+experiment=frozen_ce", OWN, "features.size=9"], "takes no images of 9 pixels"),
     ],
 )

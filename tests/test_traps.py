@@ -20,8 +20,8 @@ from lt_calib.dataset.digits import digits
 from lt_calib.errors import InputError
 from lt_calib.job.build import build_data, settle
 from lt_calib.job.build_stages import build_augment, build_network, build_sampler_and_loss
+from lt_calib.job.fit import begin
 from lt_calib.job.prior import asked_prior, check_augmentation, fixed_prior, labels_moved
-from lt_calib.job.step import begin
 from lt_calib.loss.balanced_softmax import BalancedSoftmax
 from lt_calib.loss.dynamic_balanced_softmax import DynamicBalancedSoftmax
 from lt_calib.run import run

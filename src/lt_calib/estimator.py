@@ -16,9 +16,8 @@ from lt_calib.dataset.datamodule import LongTailedDataModule
 from lt_calib.dataset.source import Source
 from lt_calib.job.build import settle
 from lt_calib.job.build_stages import build_stage1, build_stage2
-from lt_calib.job.fit import fit
+from lt_calib.job.fit import begin, fit
 from lt_calib.job.parts import Job
-from lt_calib.job.step import begin
 from lt_calib.logger.none import NoLogger
 from lt_calib.predictor import Predictor
 from lt_calib.settings.check import make

@@ -26,6 +26,7 @@ from lt_calib.export import export
 from lt_calib.files.checkpoint import write_atomically
 from lt_calib.files.folder import check_writable
 from lt_calib.predictor import BATCH, Predictor, load_run
+from lt_calib.prior.rows import at_prior
 
 
 def read_resized(
@@ -130,10 +131,16 @@ def main() -> None:
     parser.add_argument("--top-k", type=int, default=0, metavar="K", help="also the K most probable classes")
     parser.add_argument("--probabilities", action="store_true", help="also the probability of every class")
     parser.add_argument("--export", type=Path, metavar="FILE", help="write the model as FILE.pt2 or FILE.onnx")
+    parser.add_argument(
+        "--prior", metavar="PRIOR", help="of the images: uniform, train, forward50, COUNTS.csv, estimate"
+    )
+    parser.add_argument("--prior-input", action="store_true", help="the exported model takes the prior as an input")
     parser.add_argument("--trust", action="store_true", help="build parts from outside lt_calib that the run names")
     args = parser.parse_args()
     if args.images is None and args.export is None:
         parser.error("name a folder of images, or --export FILE")
+    if (args.prior_input and args.export is None) or (args.prior and args.images is None):
+        parser.error("--prior-input is of --export FILE, and --prior of images")
     for stream in (sys.stdout, sys.stderr):  # names of files may hold what the terminal's encoding has not
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -142,15 +149,23 @@ def main() -> None:
             check_writable(path.parent, path.name)
         predictor = load_run(args.run, args.trust)
         if args.export:
-            export(predictor, args.export)
+            export(predictor, args.export, args.prior_input)
             print(f"written: {args.export}")
         if args.images is not None:
-            predict_into(args.out, predictor, args.images, args.top_k, args.probabilities)
+            predict_into(args.out, predictor, args.images, args.top_k, args.probabilities, args.prior, args.run)
     except ValueError as error:
         sys.exit(str(error))
 
 
-def predict_into(out: Path, predictor: Predictor, images: Path, top_k: int = 0, every: bool = False) -> None:
+def predict_into(
+    out: Path,
+    predictor: Predictor,
+    images: Path,
+    top_k: int = 0,
+    every: bool = False,
+    prior: str | None = None,
+    run: Path | None = None,
+) -> None:
     r"""Predict an image, or all below a folder, and write the table; what cannot be read costs itself alone.
 
     The table is UTF-8. A byte of a file's name that is none stands there as ``\udcXX``, XX its hexadecimal value.
@@ -161,6 +176,8 @@ def predict_into(out: Path, predictor: Predictor, images: Path, top_k: int = 0, 
         images: An image, or a folder.
         top_k: How many of the most probable classes get columns, 0 to K.
         every: Whether every class's probability does.
+        prior: Class frequencies that the probabilities are re-weighed to; ``"estimate"`` finds those of the images.
+        run: The run's folder, whose held-out part stands behind an estimate.
 
     Raises:
         InputError: no image could be read, the table cannot be written, or ``top_k`` is out of its range.
@@ -179,6 +196,9 @@ def predict_into(out: Path, predictor: Predictor, images: Path, top_k: int = 0, 
     writer.writerow(columns(predictor, top_k, every))
     group_of = {c: name for name, classes in predictor.groups.items() for c in classes}
     found = predict_rows(predictor, images) if of_rows else predict_files(predictor, paths, unreadable, resized)
+    said = ""
+    if prior is not None:
+        found, said = at_prior(found, predictor, prior, run, out.with_name(f"{out.stem}_prior.csv"))
     count = 0
     for count, (name, probs) in enumerate(found, start=1):  # noqa: B007
         writer.writerow([name, *cells(predictor, probs, group_of, top_k, every)])
@@ -192,6 +212,8 @@ def predict_into(out: Path, predictor: Predictor, images: Path, top_k: int = 0, 
         print(said_of(resized, kept_size(predictor.image_shape, predictor.transform)))
     how = "calibrated" if predictor.calibrator is not None else "not calibrated: the run has no posthoc calibrator"
     print(f"{count} images, {skipped}; {how}; written: {out}")
+    if said:
+        print(said)
 
 
 def said_of(resized: Sequence[tuple[int, int]], size: tuple[int, int]) -> str:

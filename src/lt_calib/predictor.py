@@ -1,6 +1,7 @@
 """A finished run as one module: pictures to calibrated probabilities."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from lt_calib.files.checkpoint import load_stage, stage1_of
 from lt_calib.job.build_features import backbone_of
 from lt_calib.job.results import read_results
 from lt_calib.posthoc.base import Calibrator
+from lt_calib.prior.named import prior_of
+from lt_calib.prior.own import Own, run_prior
+from lt_calib.prior.reweigh import reweighed
 from lt_calib.settings.check import make, refuse_untrusted
 from lt_calib.settings.schema import register
 
@@ -38,6 +42,8 @@ class Predictor(nn.Module):
         class_names: K names.
         groups: Class indices of head, medium and tail.
         transform: Its ``fit`` brings an image of any size to the network's, where it has one.
+        class_counts: Training images per class.
+        own: Finds the prior of its own predictions; None where no run says.
     """
 
     mean: Tensor
@@ -45,6 +51,8 @@ class Predictor(nn.Module):
     class_names: list[str]
     groups: dict[str, list[int]]
     transform: Any
+    class_counts: list[int]
+    own: Callable[[], Own] | None = None
 
     def __init__(
         self,
@@ -72,8 +80,21 @@ class Predictor(nn.Module):
             return torch.softmax(logits, dim=1)
         return self.calibrator.probs(logits.double()).float()
 
-    @torch.inference_mode()
-    def predict_proba(self, images: Tensor | np.ndarray) -> Tensor:
+    def own_prior(self) -> Own:
+        """Find the prior that its own predictions are for, see :func:`lt_calib.prior.own.own_prior`.
+
+        Raises:
+            InputError: no run says.
+        """
+        if self.own is None:
+            raise InputError(
+                "of which prior these predictions are is known of a finished run alone: take load_run(...)"
+            )
+        return self.own()
+
+    def predict_proba(
+        self, images: Tensor | np.ndarray, prior: str | Path | Sequence[float] | Tensor | None = None
+    ) -> Tensor:
         """Compute probabilities, calibrated where the run has a calibrator, in float32 and in batches.
 
         A dtype says where white is: uint8 at 255, a floating one (of 16, 32 or 64 bits) at 1. Of no other dtype it is
@@ -82,13 +103,22 @@ class Predictor(nn.Module):
         Args:
             images: (N, C, H, W), N >= 0, uint8 of 0 to 255 or floats of 0 to 1; a tensor or a NumPy array. For a run
                 on features, those: (N, D), finite numbers of any dtype.
+            prior: Class frequencies of these images: ``"uniform"``, ``"train"``, ``"forward50"``, ``"backward50"``, a
+                .csv of counts, or K numbers > 0 (:func:`lt_calib.prior.named.prior_of`); None leaves the run's own.
 
         Shape:
             Returns (N, K) float32, rows sum to 1.
 
         Raises:
-            ValueError: images of another shape or dtype, or floats out of [0, 1], NaN among them.
+            ValueError: images of another shape or dtype, floats out of [0, 1], NaN among them, or another prior.
         """
+        if prior is None:
+            return self._probs(images)
+        q = prior_of(prior, self.class_counts, self.class_names)
+        return reweighed(self._probs(images), q, self.own_prior().prior)
+
+    @torch.inference_mode()
+    def _probs(self, images: Tensor | np.ndarray) -> Tensor:
         if len(self.image_shape) == 1:
             return self._of_rows(images)
         images = images if isinstance(images, Tensor) else np.asarray(images)
@@ -175,5 +205,7 @@ def load_run(folder: Path | str, trust: bool = False) -> Predictor:
     predictor = Predictor(whole, classifier, calibrator, seen["mean"], seen["std"], shape)
     predictor.class_names = data.get("class_names") or [str(c) for c in range(k)]
     predictor.groups = data["groups"]
+    predictor.class_counts = data["class_counts"]
+    predictor.own = partial(run_prior, folder, cfg, results, stage, calibrator, trust)
     predictor.transform = make(cfg, "transform")
     return predictor.eval().requires_grad_(False)

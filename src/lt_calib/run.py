@@ -56,6 +56,7 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     from lt_calib.files.checkpoint import remove_remains, sha256_of, write_atomically
     from lt_calib.job import results as out
     from lt_calib.job.build import build, settle
+    from lt_calib.job.cross_fit import fit_folds, held_out
     from lt_calib.job.fit import TOLD, predict, training_images
     from lt_calib.job.step import fit_or_load
     from lt_calib.worker import train_together
@@ -79,9 +80,14 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
                 out.write_rows(folder / "split.csv", listing)
                 job.record["dataset"]["split_sha256"] = sha256_of(folder / "split.csv")
         fits, predictions = {}, {}
+        job.folds = fit_folds(job) if job.cross_fit else []
         for stage in job.stages:
             fits[stage.name] = fit_or_load(job, stage, train_together)
             predictions[stage.name] = predict(job, stage) if first else {}
+            if job.folds:
+                point = fits[stage.name].get("point")
+                at = job.grid.points.index(point) if job.grid and point else 0
+                predictions[stage.name] = {"val": held_out(job, stage.name, at)} | predictions[stage.name]
         if not first:
             return {}
 

@@ -34,11 +34,11 @@ def mine(monkeypatch):
         return torch.tensor(float("nan"))
 
     class Broken(Calibrator):
-        def search(self, logits, targets):
+        def search(self, logits, targets, weights):
             raise RuntimeError("no optimum")
 
     class Unwritable(Calibrator):
-        def search(self, logits, targets):
+        def search(self, logits, targets, weights):
             pass
 
         def probs(self, logits):

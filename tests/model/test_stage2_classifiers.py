@@ -10,6 +10,7 @@ from lt_calib.model.logit_adjustment import LogitAdjusted
 from lt_calib.model.lws import LWS
 from lt_calib.model.ncm import NearestClassMean
 from lt_calib.model.tau_norm import TauNorm, rescaled
+from lt_calib.posthoc.temperature import best_temperature
 
 FEATURES = torch.randn(40, 4)
 TARGETS = torch.arange(40) % 3
@@ -84,7 +85,7 @@ def test_tau_is_chosen_on_the_validation_part_only(linear):
 
 
 def test_ncm(linear):
-    ncm = nearest_mean(linear)
+    ncm = nearest_mean(linear, temperature=1.0)
     means = torch.stack([FEATURES[c == TARGETS].mean(0) for c in range(3)])
     torch.testing.assert_close(ncm(FEATURES), -torch.cdist(FEATURES, means).square(), rtol=1e-3, atol=1e-3)
     with pytest.raises(ValueError, match="class 3 has no training image"):
@@ -94,8 +95,28 @@ def test_ncm(linear):
     assert losses[0] == min(losses)
 
 
+def test_without_a_validation_part_ncm_leaves_each_image_out_of_its_mean(linear):
+    """The slow twin computes the means anew for each image."""
+    generator = torch.Generator().manual_seed(0)
+    targets = torch.tensor([0] * 30 + [1] * 8 + [2])
+    features = torch.randn(39, 4, generator=generator) + 0.8 * targets[:, None]
+    logits, weights = torch.zeros(38, 3, dtype=torch.float64), torch.zeros(38, dtype=torch.float64)
+    for i in range(38):  # the last class has one image
+        others = [(targets == c) & (torch.arange(39) != i) for c in range(3)]
+        means = torch.stack([features[rows].mean(0) for rows in others])
+        logits[i] = -(features[i] - means).double().square().sum(1)
+        weights[i] = 1 / int((targets == targets[i]).sum())
+    made = NearestClassMean(linear, num_classes=3)
+    made.prepare(linear, given(train=(features, targets)))
+    weights *= weights.sum() / weights.square().sum()
+    wanted = best_temperature(logits, targets[:38], weights)
+    assert float(made.temperature) == pytest.approx(float(wanted), rel=1e-4)
+    seen = best_temperature(made._logits(features[:38]).double(), targets[:38], weights)
+    assert float(seen) < 0.95 * float(wanted)  # with its own image in the mean it would be too sure
+
+
 def test_ncm_on_normalized_features_is_by_angles_around_the_mean(linear):
-    ncm = nearest_mean(linear, normalize=True)
+    ncm = nearest_mean(linear, normalize=True, temperature=1.0)
     unit = [(f - FEATURES.mean(0)) / (f - FEATURES.mean(0)).norm() for f in FEATURES]
     means = [torch.stack([u for u, c in zip(unit, TARGETS, strict=True) if c == k]).mean(0) for k in range(3)]
     expected = torch.stack([torch.stack([-(u - m).square().sum() for m in means]) for u in unit])

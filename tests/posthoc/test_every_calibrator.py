@@ -12,7 +12,6 @@ from tests.conftest import CONF, plugins
 from tests.metric.bad import BAD_LOGITS, BAD_PAIRS
 
 NAMES = plugins("posthoc")
-KEEPS_PREDICTIONS = {"temperature", "class_temperature"}
 
 
 def make(name: str, k: int = 5):
@@ -32,7 +31,7 @@ def test_it_calibrates_pictures_that_it_was_not_fitted_on(name):
     logits, targets = sample(1)
     before, after = F.cross_entropy(logits, targets), F.nll_loss(calibrator(logits).log(), targets)
     assert float(after) < float(before) - 0.1
-    if name in KEEPS_PREDICTIONS:
+    if calibrator.keeps_predictions:
         assert torch.equal(calibrator(logits).argmax(1), logits.argmax(1))
 
 
@@ -111,3 +110,39 @@ def test_an_ordinary_part_is_not_doubted(name):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert make(name).fit(*sample()).doubts == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_weight_of_two_is_two_images_and_one_of_zero_is_none(name):
+    logits, targets = sample(n=600)
+    weights = torch.arange(600) % 4
+    repeated = logits.repeat_interleave(weights, dim=0), targets.repeat_interleave(weights)
+    weighed, slow = make(name).fit(logits, targets, weights), make(name).fit(*repeated)
+    others, _ = sample(1, 300)
+    torch.testing.assert_close(weighed(others), slow(others), rtol=1e-4, atol=1e-5)
+    alike = make(name).fit(logits, targets)
+    assert not torch.allclose(weighed(others), alike(others), rtol=1e-4, atol=1e-5)
+    ones = make(name).fit(logits, targets, torch.ones(600))
+    torch.testing.assert_close(ones(others), alike(others), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_weights_that_are_none_are_refused(name):
+    logits, targets = sample(n=4)
+    for weights, said in (
+        (torch.tensor([1.0, -2.0, 1.0, 1.0]), r"weight 1 \(0-based\) is -2"),
+        (torch.tensor([1.0, 1.0, float("nan"), 1.0]), r"weight 2 \(0-based\) is nan"),
+        (torch.ones(3), r"must be \(4,\)"),
+        (torch.zeros(4), "not all be 0"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            make(name).fit(logits, targets, weights)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_doubts_count_weighed_images_by_their_effective_number(name):
+    """2000 images of which one has nearly all the weight settle no more than one does."""
+    weights = torch.full((2000,), 1e-9)
+    weights[0] = 1
+    with pytest.warns(UserWarning, match="counted by their weights"):
+        assert make(name).fit(*sample(), weights).doubts

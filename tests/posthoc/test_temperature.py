@@ -83,3 +83,39 @@ def test_what_the_images_do_not_say_is_said():
     assert said["mixed"][0] == ""
     with pytest.raises(ValueError, match="strength -1"):
         Temperature(3, strength=-1)
+
+
+def test_by_hand_with_weights():
+    """Logits (a, 0), right with a weight of 6 and wrong with one of 2: softmax(a / T) = 3 / 4."""
+    logits, weights = torch.tensor([[2.0, 0.0]] * 2), torch.tensor([6.0, 2.0])
+    with pytest.warns(UserWarning, match="counted by their weights"):
+        calibrator = Temperature(2, strength=0).fit(logits, torch.tensor([0, 1]), weights)
+    assert float(calibrator.temperature) == pytest.approx(2 / math.log(3), rel=1e-6)
+
+
+def test_a_long_tailed_part_weighed_to_balance_finds_the_balanced_world_s_temperature():
+    """Class c's logits want the temperature T_c; weighed by q / pi, a part of n_c images a class has that of q.
+
+    Unweighed it has the head's: 1.2, where the balanced part's is 1.9.
+    """
+    draws = torch.Generator().manual_seed(0)
+    wanted = torch.tensor([1.0, 2.0, 3.0])
+
+    def part(counts: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        logits, targets = [], []
+        for c, n in enumerate(counts):  # of class c the model is right by softmax(z / T_c), the rest go to the next
+            z = torch.zeros(n, 3)
+            z[:, c] = 3.0
+            right = torch.rand(n, generator=draws) < math.exp(3 / wanted[c]) / (math.exp(3 / wanted[c]) + 2)
+            logits.append(torch.where(right[:, None], z, z.roll(1, dims=1)))
+            targets.append(torch.full((n,), c))
+        return torch.cat(logits), torch.cat(targets)
+
+    balanced = float(Temperature(3).fit(*part([20_000] * 3)).temperature)
+    logits, targets = part([20_000, 2000, 200])
+    weights = 1 / torch.bincount(targets)[targets].double()
+    weighed, unweighed = (
+        float(Temperature(3).fit(logits, targets, w).temperature) for w in (weights * len(targets) / 3, None)
+    )
+    assert weighed == pytest.approx(balanced, rel=0.08)
+    assert unweighed < 0.75 * balanced

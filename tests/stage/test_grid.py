@@ -234,7 +234,7 @@ def test_what_is_refused_before_anything_trains(tmp_path, overrides, said):
 def test_one_scale_of_the_gradients_for_all_points_is_refused():
     cfg, job = compose_config(*JOB, "+grid=eps"), built(*JOB)
     with pytest.raises(InputError, match=r"\+grid needs trainer.precision=bf16-mixed or 32-true"):
-        build_grid(cfg, job.stages, job.metrics, "16-mixed")
+        build_grid(cfg, job.stages, job.metrics, "16-mixed", True)
 
 
 def test_points_out_of_order_are_left_out():

@@ -1,6 +1,6 @@
 """What the rest of the package sees of data; nothing outside this folder asks how they are kept."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -123,6 +123,10 @@ class Data(Protocol):
 
     def listing(self) -> list[dict[str, Any]]:
         """List every image that is used: image, label, class, split; empty where they are not files."""
+        ...
+
+    def together(self, split: str) -> Sequence[str]:
+        """Return the patient or site of each image of a split, where the source says so; else nothing."""
         ...
 
     def with_train(self, images: Tensor, targets: Tensor) -> "Data":

@@ -216,6 +216,10 @@ class LongTailedDataModule(LightningDataModule):
         """Return a split's labels, (N,) int64."""
         return self._splits[split][1]
 
+    def together(self, split: str) -> Sequence[str]:
+        """Return the patient or site of each image of a split, where the source says so; else nothing."""
+        return self._parts[split].groups
+
     def raw(self, split: str) -> Tensor:
         """Return a split's images, (N, H, W, C) uint8.
 

@@ -1,7 +1,7 @@
 """Data whose images a frozen network has turned into features: the table kind."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -68,6 +68,10 @@ class Embedded:
     def listing(self) -> list[dict[str, Any]]:
         """List every image that is used."""
         return self.data.listing()
+
+    def together(self, split: str) -> Sequence[str]:
+        """Return the patient or site of each image of a split."""
+        return self.data.together(split)
 
     def raw(self, split: str) -> Tensor:
         """Return a split's features (N, D) float32; of several views those of the images as they are evaluated."""

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -176,3 +177,30 @@ def fit_in_memory(parts: Mapping[str, Part], size: int | None, limit: str | int)
             "each epoch.", takes / 1e9, size, size, limit,
         )  # fmt: skip
     return takes <= most
+
+
+def folds_of(targets: Tensor, together: Sequence[str], folds: int, seed: int) -> Tensor:
+    """Deal the rows of each class out to folds, in a random order; what belongs together stays together.
+
+    Args:
+        targets: (N,) int64.
+        together: The patient or site of each row, N of them; none where the source has none.
+        folds: F >= 2.
+        seed: Of the order.
+
+    Returns:
+        (N,) int64, each row's fold of 0 to F - 1.
+    """
+    place = torch.zeros_like(targets)
+    if together:
+        split = StratifiedGroupKFold(folds, shuffle=True, random_state=np.random.RandomState(seed))
+        rows = np.zeros((len(targets), 1))
+        with warnings.catch_warnings():  # of classes with fewer rows than folds
+            warnings.simplefilter("ignore")
+            for fold, (_, held) in enumerate(split.split(rows, targets.numpy(), np.asarray(together))):
+                place[torch.from_numpy(held)] = fold
+        return place
+    order = torch.from_numpy(np.random.RandomState(seed).permutation(len(targets)))
+    by_class = order[targets[order].argsort(stable=True)]  # the next class goes on where the last one ended
+    place[by_class] = torch.arange(len(targets)) % folds
+    return place

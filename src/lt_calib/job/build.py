@@ -10,11 +10,12 @@ from lt_calib.cache.sources import made_by
 from lt_calib.dataset.data import Data
 from lt_calib.dataset.long_tail import factor_shown
 from lt_calib.errors import InputError
+from lt_calib.job.build_cross_fit import build_cross_fit
 from lt_calib.job.build_features import embedded
 from lt_calib.job.build_grid import build_grid
 from lt_calib.job.build_posthoc import build_posthoc
 from lt_calib.job.build_stages import build_stage1, build_stage2
-from lt_calib.job.parts import Job
+from lt_calib.job.parts import Grid, Job, Stage
 from lt_calib.job.record import record_of
 from lt_calib.job.rehearse import rehearse
 from lt_calib.job.results import KEPT
@@ -74,17 +75,24 @@ def build(cfg: DictConfig, folder: Path) -> Job:
         data = embedded(cfg, build_data(cfg), trainer)
         metrics = {name: make(cfg, f"metric.{name}") for name in cfg.metric or {}}
         here = made_by(config, trainer.device)
-        stage1 = build_stage1(cfg, config, data, folder, trainer.precision)
-        stages = [stage1, build_stage2(cfg, stage1, folder)] if "_target_" in cfg.stage2 else [stage1]
-        posthoc = build_posthoc(cfg, data) if "_target_" in cfg.posthoc else None
-        grid = build_grid(cfg, stages, metrics, trainer.precision) if cfg.grid is not None else None
+        held_out = "val" in data.splits or cfg.cross_fit != 0
+
+        def parts(data: Data) -> tuple[list[Stage], Grid | None]:
+            stage1 = build_stage1(cfg, config, data, folder, trainer.precision)
+            stages = [stage1, build_stage2(cfg, stage1, folder)] if "_target_" in cfg.stage2 else [stage1]
+            wanted = cfg.grid is not None
+            return stages, build_grid(cfg, stages, metrics, trainer.precision, held_out) if wanted else None
+
+        stages, grid = parts(data)
+        cross_fit = build_cross_fit(cfg, data, trainer.processes, parts) if cfg.cross_fit else None
+        posthoc = build_posthoc(cfg, data, held_out) if "_target_" in cfg.posthoc else None
         if trainer.compile:  # loaded weights run in it too, or they would give other last digits than trained ones
-            compile_in_place(stage1.module.backbone, trainer.device)
+            compile_in_place(stages[0].module.backbone, trainer.device)
         job = Job(
             record_of(config, data, stages, trainer, bins_of(metrics)), folder, OmegaConf.to_yaml(cfg), data, stages,
             trainer, metrics, logger, here, Path(cfg.cache.root).expanduser() if cfg.cache.root else None,
             cache_settings(config, data, trainer, here), posthoc, grid, cfg.figures,
-            cfg.predictions,
+            cfg.predictions, cross_fit,
         )  # fmt: skip
         if rank() == 0:
             rehearse(job)

@@ -11,7 +11,7 @@ from lt_calib.cache.features import FeatureStore
 from lt_calib.dataset.data import Data
 from lt_calib.dataset.embedded import Embedded
 from lt_calib.errors import InputError
-from lt_calib.model.frozen import Frozen
+from lt_calib.model.frozen import Frozen, Input, Pretrained
 from lt_calib.model.standardize import Standardize
 from lt_calib.seed import seeded
 from lt_calib.settings.check import make
@@ -35,14 +35,47 @@ def build_frozen(cfg: DictConfig, channels: int) -> Frozen:
     Raises:
         InputError: its weights are drawn at random, or it does not say what it was trained to see.
     """
-    network, other = (build_network(cfg, channels, seed) for seed in (0, 1))
-    pairs = zip(network.parameters(), other.parameters(), strict=True)
-    if any(not one.equal(two) for one, two in pairs):
+    return Frozen(refuse_drawn(cfg, build_network(cfg, channels, 0), channels), cfg.features.size)
+
+
+def refuse_drawn(cfg: DictConfig, network: nn.Module, channels: int) -> nn.Module:
+    """Refuse weights that another seed draws otherwise, in a stage 1 that goes on from what was learned before.
+
+    Raises:
+        InputError: they are.
+    """
+    other = build_network(cfg, channels, 1)
+    if any(not one.equal(two) for one, two in zip(network.parameters(), other.parameters(), strict=True)):
         raise InputError(
-            f"stage1=frozen trains nothing of {type(network).__name__}, and its weights are drawn at random: give it "
-            "pretrained ones (model.weights=DEFAULT, model.pretrained=true) or a file of them (model.checkpoint=FILE)"
+            f"this stage 1 goes on from what {type(network).__name__} has learned, whose weights are drawn at random: "
+            "give it pretrained ones (model.weights=DEFAULT, model.pretrained=true) or a file of them "
+            "(model.checkpoint=FILE)"
         )
-    return Frozen(network, cfg.features.size)
+    return network
+
+
+def refuse_normalized(data: Data) -> None:
+    """Refuse images that are normalized for another network than the pretrained one, which does so itself.
+
+    Raises:
+        InputError: with what to set.
+    """
+    if list(data.transform.mean) != [0] * len(data.transform.mean) or set(data.transform.std) != {1}:
+        raise InputError(
+            "the network normalizes images itself, as its weights were trained; set transform.mean=[0,0,0] "
+            "transform.std=[1,1,1], as +experiment=frozen_balanced_softmax does"
+        )
+
+
+def build_pretrained(cfg: DictConfig, data: Data, network: nn.Module) -> nn.Module:
+    """Put a pretrained network's own size and normalization in front of it, and adapters into it where asked for."""
+    refuse_normalized(data)
+    return adapted(cfg, Pretrained(refuse_drawn(cfg, network, data.image_shape[0]), cfg.features.size))
+
+
+def adapted(cfg: DictConfig, backbone: nn.Module) -> nn.Module:
+    """Put stage 1's adapters into a backbone, where it has some."""
+    return make(cfg, "stage1.adapter", backbone) if "adapter" in cfg.stage1 else backbone
 
 
 def embedded(cfg: DictConfig, data: Data, trainer: TrainerSettings) -> Data:
@@ -53,7 +86,8 @@ def embedded(cfg: DictConfig, data: Data, trainer: TrainerSettings) -> Data:
     """
     frozen, table = cfg.stage1.get("frozen", False), data.num_features is not None
     if not frozen and not table:
-        unread = [key for key, value in cfg.features.items() if value != UNUSED[str(key)]]
+        read = {"size"} if cfg.stage1.get("pretrained") else set()
+        unread = [key for key, value in cfg.features.items() if value != UNUSED[str(key)] and key not in read]
         if unread:
             raise InputError(f"features.{unread[0]} is read where the network is frozen: stage1=frozen")
         return data
@@ -70,11 +104,7 @@ def embedded(cfg: DictConfig, data: Data, trainer: TrainerSettings) -> Data:
         raise InputError(f"features.views={cfg.features.views} must be >= 0, and is of images, as features.size is")
     if table:
         return data
-    if list(data.transform.mean) != [0] * len(data.transform.mean) or set(data.transform.std) != {1}:
-        raise InputError(
-            "stage1=frozen: the network normalizes images itself, as its weights were trained; set "
-            "transform.mean=[0,0,0] transform.std=[1,1,1], as +experiment=frozen_balanced_softmax does"
-        )
+    refuse_normalized(data)
     network = build_frozen(cfg, data.image_shape[0])
     kept, wanted = data.image_shape[-1], network.input.size
     if data.listing() and kept < wanted:
@@ -95,7 +125,12 @@ def backbone_of(cfg: DictConfig, results: dict[str, Any]) -> tuple[Any, nn.Modul
     if not cfg.stage1.get("frozen", False):
         for key in PRETRAINED & set(cfg.model.backbone):  # the checkpoint has all weights
             cfg.model.backbone[key] = None
-        return make(cfg, "model.backbone", in_channels=shape[0]), None
+        backbone = make(cfg, "model.backbone", in_channels=shape[0])
+        if "pretrained" in results:
+            seen = {key: value for key, value in results["pretrained"].items() if key != "network"}
+            backbone.input = Input(**{k: tuple(v) if isinstance(v, list) else v for k, v in seen.items()})
+            backbone = adapted(cfg, Pretrained(backbone))
+        return backbone, None
     network = build_frozen(cfg, shape[0]) if len(shape) == 3 else None
     if network is not None and network.sha256 != results["frozen"]["sha256"]:
         raise InputError(

@@ -14,10 +14,10 @@ from lt_calib.job.parts import Grid, Metrics, Point, Stage
 from lt_calib.settings.check import check_keys
 from lt_calib.settings.schema import plain
 
-OF_THE_STAGE = ("lr_factor", "weight_decay")
+OF_THE_STAGE = ("lr", "lr_factor", "weight_decay")
 
 
-def build_grid(cfg: DictConfig, stages: Sequence[Stage], metrics: Metrics, precision: str) -> Grid:
+def build_grid(cfg: DictConfig, stages: Sequence[Stage], metrics: Metrics, precision: str, held_out: bool) -> Grid:
     """Build each point's loss, and refuse what cannot stand in a stack.
 
     Raises:
@@ -45,17 +45,20 @@ def build_grid(cfg: DictConfig, stages: Sequence[Stage], metrics: Metrics, preci
             "+grid is chosen from and drawn by metrics that are not measured: add nll, or with grid.select=null one of "
             f"{', '.join(SHOWN)}, to metric={list(metrics)}"
         )
-    if select and "val" not in stage2.data.splits:
+    if select and not held_out:
         raise InputError(
-            "grid.select=nll chooses by the held-out validation part, and there is none: set "
-            "dataset.val_per_class=200 (20 for CIFAR-100), say"
+            "grid.select=nll chooses by what is held out, and nothing is: set dataset.val_per_class=200 (20 for "
+            "CIFAR-100), say, or with a frozen network cross_fit=5"
         )
     losses = [build_sampler_and_loss(at_point(cfg, point), "stage2", stage2.data)[1] for point in points]
     changing = [type(part).__name__ for part in losses[0].modules() if hasattr(part, "set_epoch")]
     if changing:
         raise InputError(f"+grid cannot hold {changing[0]}, which changes with the epoch; run its points as a multirun")
     full = [{key: cfg.stage2[key] for key in OF_THE_STAGE} | point for point in points]
-    return Grid(points, losses, [p["lr_factor"] for p in full], [p["weight_decay"] for p in full], select)
+    if cfg.stage2.lr == 0:
+        raise InputError("+grid needs stage2.lr above 0")
+    rates = [p["lr"] / cfg.stage2.lr for p in full]
+    return Grid(points, losses, rates, [p["lr_factor"] for p in full], [p["weight_decay"] for p in full], select)
 
 
 def points_of(cfg: DictConfig) -> list[Point]:

@@ -11,13 +11,13 @@ from lt_calib.settings.check import make
 from lt_calib.settings.schema import plain
 
 
-def build_posthoc(cfg: DictConfig, data: Data) -> Posthoc:
+def build_posthoc(cfg: DictConfig, data: Data, held_out: bool) -> Posthoc:
     """Build the calibrator's class, and try it.
 
     Raises:
         InputError: nothing is held out to fit it to.
     """
-    refuse_without_validation("val" in data.splits)
+    refuse_without_validation(held_out)
     posthoc = posthoc_of(cfg)
     posthoc.make(data.num_classes)
     return posthoc
@@ -36,5 +36,6 @@ def refuse_without_validation(held_out: bool) -> None:
     if not held_out:
         raise InputError(
             "posthoc calibration is fitted on held-out validation images, and none are held out: train with "
-            "dataset.val_per_class=200 (CIFAR-10), 20 (CIFAR-100) or 10 (digits), or take posthoc=none"
+            "dataset.val_per_class=200 (CIFAR-10), 20 (CIFAR-100) or 10 (digits), with a frozen network with "
+            "cross_fit=5, or take posthoc=none"
         )

@@ -12,6 +12,7 @@ from torch import nn
 
 from lt_calib.dataset.data import Data
 from lt_calib.errors import InputError
+from lt_calib.job.build_features import build_pretrained
 from lt_calib.job.parts import OfFeatures, Stage
 from lt_calib.job.prior import asked_prior, check_augmentation, check_weights, fixed_prior, labels_moved, resolve_prior
 from lt_calib.job.untrained import stays_random, tell_empty_phases
@@ -39,6 +40,7 @@ def build_network(cfg: DictConfig, data: Data, seed: int | None = None) -> tuple
                 f"model.backbone {type(backbone).__name__} has no num_features, the number of what it computes for an "
                 "image: give the class that attribute, or take model=torchvision model.name=NAME"
             )
+        backbone = build_pretrained(cfg, data, backbone) if cfg.stage1.get("pretrained") else backbone
         return backbone, make(cfg, "model.classifier", features, data.num_classes)
 
 

@@ -1,16 +1,19 @@
 """Train one module in a stage's place, tell the logger of it, and compute predictions."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
+from lightning import Callback
 from torch import Tensor, nn
 
 from lt_calib.files.checkpoint import write_atomically
 from lt_calib.job.parts import Job, Stage
 from lt_calib.loss.base import labels_of
 from lt_calib.measure.evaluate import evaluate
+from lt_calib.model.standardize import Standardize
 from lt_calib.seed import generator
 from lt_calib.stage.base import Features, StageModule
 from lt_calib.training.finite import StopAtNonFinite
@@ -19,8 +22,26 @@ from lt_calib.training.processes import position, rank
 from lt_calib.training.progress import ProgressBar
 from lt_calib.training.resume import Resume
 from lt_calib.training.sigterm import ExitAtSigterm
+from lt_calib.training.trainer import TrainerSettings
 
 TOLD = "told.json"  # which epochs the logger has been told; gone when the run is finished
+
+
+def begin(job: Job, stage: Stage) -> None:
+    """Give a stage what it takes from the one before: features, and the classes' sizes after their resampling."""
+    standardize = stage.module.backbone
+    if isinstance(standardize, Standardize) and stage.name == "stage1":
+        standardize.fit(stage.data.raw("train"))
+    prepare = getattr(stage.module.classifier, "prepare", None)
+    if prepare is not None:
+        prepare(stage.before, partial(features_of, job, stage))
+    if stage.of_features is not None:
+        found = features_of(job, stage, "train")
+        assert found is not None
+        stage.data = stage.data.with_train(*stage.of_features.resample(*found))
+        stage.sampler, stage.module.loss = stage.of_features.parts(stage.data)
+        stage.module.on_features = True  # type: ignore[assignment]
+    stage.module.begin()
 
 
 def fit(job: Job, stage: Stage, module: StageModule) -> dict[str, Any]:
@@ -37,19 +58,7 @@ def fit(job: Job, stage: Stage, module: StageModule) -> dict[str, Any]:
 
     history = History(module.stage, lambda z, y: evaluate(z, y, job.data.groups, job.metrics), report)
     resume = Resume(stage.part_path, history, job.made_by, tell_it)
-    if module.max_epochs > 0:
-        augment = [stage.augment] if stage.augment is not None else []
-        callbacks = [history, bar, *augment, StopAtNonFinite(), resume, ExitAtSigterm()]
-        trainer = job.trainer.make(module.max_epochs, callbacks)
-        device = trainer.strategy.root_device
-        place = dict(zip(("rank", "world_size"), position() if job.trainer.processes > 1 else (0, 1), strict=True))
-        train = stage.data.loader("train", stage.sampler, partner=stage.partner, device=device, **place)
-        val = stage.data.loader("val", device=device, **place) if "val" in stage.data.splits else []
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            try:
-                trainer.fit(module, train_dataloaders=train, val_dataloaders=val)
-            finally:
-                train.close()
+    train(job.trainer, stage, module, [history, bar], [resume])
     return {
         "epochs": module.max_epochs,
         "seconds": history.seconds,
@@ -60,6 +69,37 @@ def fit(job: Job, stage: Stage, module: StageModule) -> dict[str, Any]:
         "stage": stage.name,
         "method": stage.method,
     }
+
+
+def train(
+    settings: TrainerSettings,
+    stage: Stage,
+    module: StageModule,
+    before: Sequence[Callback] = (),
+    after: Sequence[Callback] = (),
+) -> None:
+    """Train a module on a stage's data, as its sampler draws them; nothing where it has no epochs.
+
+    Args:
+        settings: Of the trainer.
+        stage: Data, sampler and augmentation.
+        module: What is trained.
+        before: Callbacks that come before the augmentation.
+        after: Callbacks that come when the weights are known to be finite.
+    """
+    if module.max_epochs == 0:
+        return
+    augment = [stage.augment] if stage.augment is not None else []
+    trainer = settings.make(module.max_epochs, [*before, *augment, StopAtNonFinite(), *after, ExitAtSigterm()])
+    device = trainer.strategy.root_device
+    place = dict(zip(("rank", "world_size"), position() if settings.processes > 1 else (0, 1), strict=True))
+    batches = stage.data.loader("train", stage.sampler, partner=stage.partner, device=device, **place)
+    val = stage.data.loader("val", device=device, **place) if "val" in stage.data.splits else []
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        try:
+            trainer.fit(module, train_dataloaders=batches, val_dataloaders=val)
+        finally:
+            batches.close()
 
 
 def tell(job: Job, row: Mapping[str, Any]) -> None:

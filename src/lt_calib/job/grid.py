@@ -16,6 +16,7 @@ from lt_calib.errors import InputError
 from lt_calib.figure.grid_map import grid_map
 from lt_calib.figure.style import save
 from lt_calib.files.checkpoint import save_stage, write_atomically
+from lt_calib.job.cross_fit import held_out
 from lt_calib.job.fit import fit, predict
 from lt_calib.job.parts import Job, Splits, Stage
 from lt_calib.job.record import RESULTS_SCHEMA, factor_of
@@ -23,6 +24,7 @@ from lt_calib.job.results import halved, write_json
 from lt_calib.measure.bootstrap import intervals_of_scores, picture_scores
 from lt_calib.measure.evaluate import evaluate
 from lt_calib.measure.per_class import per_class
+from lt_calib.metric.nll_balanced import balanced_nll
 from lt_calib.stage.classifier import ClassifierModule
 from lt_calib.stage.grid import GridModule
 from lt_calib.training.processes import rank
@@ -47,7 +49,7 @@ def fit_grid(job: Job, stage: Stage, stage1: Splits) -> None:
     assert grid is not None
     assert isinstance(own, ClassifierModule)
     points = grid.points
-    module = GridModule(own, grid.losses, grid.lr_factors, grid.weight_decays)
+    module = GridModule(own, grid.losses, grid.rates, grid.lr_factors, grid.weight_decays)
     log.info(
         "Grid: %d points of stage 2 in one pass, the experiment's own first; pairs with eps_tail > eps_head are left "
         "out. The loss that is shown is their mean.",
@@ -63,18 +65,22 @@ def fit_grid(job: Job, stage: Stage, stage1: Splits) -> None:
     features = {split: x for split, (x, _) in predict(job, replace(stage, module=module.cpu())).items()}
     module.cpu()
     targets = job.data.targets("test")
-    scores = {}
+    scores, held = {}, dict[int, float]()
     for k in range(len(points)):  # one after the other: the logits of all may not fit into memory
-        logits = {split: module.point_logits(k, x) for split, x in features.items()}
-        if not all(bool(z.isfinite().all()) for z in logits.values()):
+        predicted = {split: (module.point_logits(k, x), job.data.targets(split)) for split, x in features.items()}
+        if job.folds:
+            predicted["val"] = held_out(job, stage.name, k)
+        if not all(bool(z.isfinite().all()) for z, _ in predicted.values()):
             diverged.setdefault(k, about["epochs"])
         if k in diverged:
             continue
-        for split, z in logits.items():
-            results[k][split] = evaluate(z, job.data.targets(split), job.data.groups, job.metrics)
-        probs = torch.softmax(logits["test"], dim=1)
-        results[k]["test_per_class"] = per_class(probs, targets, job.record["n_bins"])
-        scores[k] = picture_scores(logits["test"], targets)
+        for split, pair in predicted.items():
+            results[k][split] = evaluate(*pair, job.data.groups, job.metrics)
+        logits = predicted["test"][0]
+        results[k]["test_per_class"] = per_class(torch.softmax(logits, dim=1), targets, job.record["n_bins"])
+        scores[k] = picture_scores(logits, targets)
+        if grid.select:
+            held[k] = float(balanced_nll(*predicted["val"]))
     well = list(scores)
     for k, intervals in zip(well, intervals_of_scores(list(scores.values())) if well else [], strict=True):
         results[k]["test_intervals"] = intervals
@@ -84,8 +90,9 @@ def fit_grid(job: Job, stage: Stage, stage1: Splits) -> None:
         log.warning("Grid: point %d diverged in epoch %d and has no result: %s", k, epoch, points[k])
     chosen: int | None = None if 0 in diverged else 0
     if grid.select and well:
-        chosen = int(min(well, key=lambda k: results[k]["val"]["nll"]))
-        log.info("Grid: point %d has the least NLL on the validation part: %s", chosen, points[chosen])
+        least = chosen = min(held, key=lambda k: held[k])
+        log.info("Grid: point %d has the least NLL, %.4f, of what is held out, each class weighing the same: %s",
+                 least, held[least], points[least])  # fmt: skip
 
     def arrays() -> Iterator[tuple[str, np.ndarray]]:
         yield from (("stage1_test_logits", halved(stage1["test"][0])), ("test_targets", targets.numpy()))

@@ -27,9 +27,23 @@ class Grid:
 
     points: list[Point]
     losses: list[nn.Module]
+    rates: list[float]  # lr of each, of the stage's own
     lr_factors: list[float]
     weight_decays: list[float]
     select: str | None
+
+
+@dataclass
+class CrossFit:
+    """Training rows are held out in turn: what trains the stages, and the grid, on other rows.
+
+    Attributes:
+        folds: How many parts, >= 2.
+        parts: ``data -> stages, grid``, built anew.
+    """
+
+    folds: int
+    parts: Callable[[Data], "tuple[list[Stage], Grid | None]"]
 
 
 @dataclass
@@ -107,6 +121,8 @@ class Job:
         grid: None for the experiment's own settings alone.
         figures: Whether they are drawn.
         predictions: Type of the logits that are kept.
+        cross_fit: None holds no training rows out in turn.
+        folds: What came of that, :func:`lt_calib.job.cross_fit.fit_folds`.
     """
 
     record: dict[str, Any]
@@ -124,3 +140,5 @@ class Job:
     grid: Grid | None = None
     figures: bool = True
     predictions: str = "float32"
+    cross_fit: CrossFit | None = None
+    folds: list[Any] = field(default_factory=list)

@@ -12,6 +12,7 @@ import torch
 from lt_calib.dataset.data import Data
 from lt_calib.dataset.long_tail import factor_shown
 from lt_calib.job.parts import Stage
+from lt_calib.model.frozen import Pretrained
 from lt_calib.settings.schema import changed_of, conf_dir
 from lt_calib.settings.table import canonical, settings_hash
 from lt_calib.training.trainer import TrainerSettings
@@ -31,7 +32,8 @@ def record_of(
         trainer: On what they are trained.
         n_bins: Of the ECE, and of all that stands beside it.
     """
-    trained = stages[0].data.class_counts
+    trained, backbone = stages[0].data.class_counts, stages[0].module.backbone
+    backbone = getattr(backbone, "backbone", backbone)  # of one with adapters
     return {
         "schema": RESULTS_SCHEMA,
         "name": config["name"],
@@ -58,6 +60,7 @@ def record_of(
         },
         "network": network_of(config, data),
         **({"frozen": data.facts["features"]} if "features" in data.facts else {}),
+        **({"pretrained": backbone.seen} if isinstance(backbone, Pretrained) else {}),
         "recipe": recipe_of(stages[0].module, data.batch_size),
         "n_bins": n_bins,
         "predictions": config["predictions"],

@@ -3,17 +3,15 @@
 import logging
 from collections.abc import Callable
 from contextlib import nullcontext
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lt_calib.cache.share import shared_stage1
 from lt_calib.errors import InputError
 from lt_calib.files.checkpoint import load_stage, save_stage, sha256_of
-from lt_calib.job.fit import features_of, fit, predict, tell
+from lt_calib.job.fit import begin, fit, predict, tell
 from lt_calib.job.grid import fit_grid
 from lt_calib.job.parts import Job, Stage
-from lt_calib.model.standardize import Standardize
 from lt_calib.settings.renamed import NEW, renamed
 from lt_calib.training.processes import position, rank
 
@@ -61,23 +59,6 @@ def fit_or_load(job: Job, stage: Stage, together: Together | None = None) -> dic
         for row in about["history"]:
             tell(job, row)
     return about
-
-
-def begin(job: Job, stage: Stage) -> None:
-    """Give a stage what it takes from the one before: features, and the classes' sizes after their resampling."""
-    standardize = stage.module.backbone
-    if isinstance(standardize, Standardize) and stage.name == "stage1":
-        standardize.fit(stage.data.raw("train"))
-    prepare = getattr(stage.module.classifier, "prepare", None)
-    if prepare is not None:
-        prepare(stage.before, partial(features_of, job, stage))
-    if stage.of_features is not None:
-        found = features_of(job, stage, "train")
-        assert found is not None
-        stage.data = stage.data.with_train(*stage.of_features.resample(*found))
-        stage.sampler, stage.module.loss = stage.of_features.parts(stage.data)
-        stage.module.on_features = True  # type: ignore[assignment]
-    stage.module.begin()
 
 
 def _train(job: Job, stage: Stage) -> None:

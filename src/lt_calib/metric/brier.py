@@ -22,7 +22,12 @@ def brier_score(probs: Tensor, targets: Tensor) -> Tensor:
     Reference:
         Brier, "Verification of Forecasts Expressed in Terms of Probability", 1950, equation 2.
     """
-    return by_rows(_scores, check_probs(probs, targets), targets).mean().float()
+    return squared_errors(probs, targets).mean().float()
+
+
+def squared_errors(probs: Tensor, targets: Tensor) -> Tensor:
+    """Compute sum_c (p_ic - [y_i = c])^2 of each image, (N, K) float -> (N,) float64."""
+    return by_rows(_scores, check_probs(probs, targets), targets)
 
 
 def _scores(probs: Tensor, targets: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""A frozen network as it is run once: images to features."""
+"""A pretrained network, frozen or not: images to features."""
 
 import hashlib
 from dataclasses import asdict, dataclass
@@ -28,10 +28,8 @@ class Input:
     interpolation: str = "bilinear"
 
 
-class Frozen(nn.Module):
-    """A network in evaluation mode, with the size and the normalization that belong to its weights.
-
-    Its weights are no part of a run's checkpoint: the run names the network, and keeps :attr:`sha256`.
+class Pretrained(nn.Module):
+    """A network, with the size and the normalization that belong to its weights in front of it.
 
     Args:
         network: (B, 3, S, S) normalized -> (B, D), with ``num_features`` and ``input``, an :class:`Input`.
@@ -42,7 +40,7 @@ class Frozen(nn.Module):
         input: Of the network, with S.
 
     Shape:
-        (B, 3, H, W) float in [0, 1] -> (B, D) float32.
+        (B, 3, H, W) float in [0, 1] -> (B, D) float.
 
     Raises:
         InputError: the network does not say how its images are normalized, or the size is below 1.
@@ -62,14 +60,14 @@ class Frozen(nn.Module):
             )
         if size is not None and size < 1:
             raise InputError(f"features.size={size} must be >= 1 pixels, or null for the network's own, {own.size}")
-        self.network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.num_features = int(network.num_features)  # type: ignore[arg-type]
         self.input = Input(size or own.size, own.mean, own.std, own.interpolation)
         self.register_buffer("mean", torch.tensor(own.mean)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(own.std)[:, None, None], persistent=False)
         try:
             with torch.inference_mode():
-                shape = tuple(self(torch.zeros(1, 3, self.input.size, self.input.size)).shape)
+                shape = tuple(self.eval()(torch.zeros(1, 3, self.input.size, self.input.size)).shape)
         except (RuntimeError, AssertionError, ValueError) as error:
             raise InputError(
                 f"{type(network).__name__} takes no images of {self.input.size} pixels ({error}): set features.size, "
@@ -80,23 +78,43 @@ class Frozen(nn.Module):
                 f"{type(network).__name__} makes {shape} of an image, and its num_features is {self.num_features}"
             )
 
-    def train(self, mode: bool = True) -> "Frozen":
-        """Stay in evaluation mode."""
-        return super().train(False)
-
     def forward(self, images: Tensor) -> Tensor:
         """Compute the features."""
         side = (self.input.size, self.input.size)
         if images.shape[2:] != side:
             images = F.interpolate(images, side, mode=self.input.interpolation, align_corners=False, antialias=True)
         normalized = (images.clamp(0, 1) - self.mean) / self.std
-        return self.network(normalized.to(memory_format=torch.channels_last)).float()
+        return self.network(normalized.to(memory_format=torch.channels_last))
+
+    @property
+    def seen(self) -> dict[str, Any]:
+        """What the network sees of an image, as plain values."""
+        seen = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self.input).items()}
+        return {"network": type(self.network).__name__, **seen}
+
+
+class Frozen(Pretrained):
+    """One that is not trained, and in evaluation mode.
+
+    Its weights are no part of a run's checkpoint: the run names the network, and keeps :attr:`sha256`.
+    """
+
+    def __init__(self, network: nn.Module, size: int | None = None) -> None:
+        super().__init__(network, size)
+        self.eval().requires_grad_(False)
+
+    def train(self, mode: bool = True) -> "Frozen":
+        """Stay in evaluation mode."""
+        return super().train(False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Compute the features, in float32."""
+        return super().forward(images).float()
 
     @property
     def facts(self) -> dict[str, Any]:
         """What decides the features of an image, as plain values."""
-        seen = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self.input).items()}
-        return {"network": type(self.network).__name__, "sha256": self.sha256, **seen}
+        return {**self.seen, "sha256": self.sha256}
 
     @property
     def sha256(self) -> str:

@@ -25,6 +25,8 @@ class LogitAdjusted(nn.Module):
         Menon et al., "Long-Tail Learning via Logit Adjustment", ICLR 2021, equation 9.
     """
 
+    balances = True  # its predictions are for a uniform prior where tau is 1
+    adjusts = True
     adjustment: Tensor
 
     def __init__(

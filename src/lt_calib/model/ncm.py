@@ -1,15 +1,12 @@
 """Nearest class mean (NCM)."""
 
-import logging
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lt_calib.measure.weighted import effective_size
 from lt_calib.model.classifier import Features
 from lt_calib.posthoc.temperature import best_temperature
-
-log = logging.getLogger(__name__)
 
 
 class NearestClassMean(nn.Module):
@@ -22,7 +19,9 @@ class NearestClassMean(nn.Module):
         classifier: Stage 1's; only its shape is used.
         num_classes: K.
         normalize: Whether features are centred and of length 1.
-        temperature: T > 0; None takes the one that minimises the NLL on the validation part, 1 where there is none.
+        temperature: T > 0; None takes the one that minimizes the NLL on the validation part. Where there is none, on
+            the training features, each against means without itself, that of its own class being
+            (n_c m_c - f) / (n_c - 1), and each class weighing the same; classes of one image are left out of that.
 
     Shape:
         features (B, D) float32 -> logits (B, K) float32.
@@ -34,6 +33,7 @@ class NearestClassMean(nn.Module):
         Kang et al., "Decoupling Representation and Classifier for Long-Tailed Recognition", ICLR 2020, section 4.
     """
 
+    balances = True  # its predictions are for a uniform prior, about
     centre: Tensor
     means: Tensor
     temperature: Tensor
@@ -67,8 +67,18 @@ class NearestClassMean(nn.Module):
         val = features("val") if self.asked is None else None
         if val is not None:
             self.temperature.fill_(float(best_temperature(self(val[0]).double().clone(), val[1].clone())))
-        elif self.asked is None:
-            log.info("Nearest class mean: its temperature is 1, since no validation part is held out to fit it on.")
+        elif self.asked is None and int(counts.max()) > 1:
+            self.temperature.fill_(float(best_temperature(*self._left_out(inputs, targets, counts))))
+
+    def _left_out(self, inputs: Tensor, targets: Tensor, counts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Compute logits, targets and weights of prepared features, each against means that it is left out of."""
+        others = (counts[targets] > 1).nonzero()[:, 0]
+        targets, n = targets[others], counts[targets[others]].double()
+        logits = self._logits(inputs[others]).double()
+        own = logits.gather(1, targets[:, None])[:, 0] * (n / (n - 1)).square()  # |f - m| grows by n / (n - 1)
+        weights = 1 / n
+        weights *= effective_size(weights) / weights.sum()
+        return logits.scatter(1, targets[:, None], own[:, None]), targets, weights
 
     def prepared(self, features: Tensor) -> Tensor:
         """Centre features and take them to length 1, if so asked."""
@@ -76,6 +86,8 @@ class NearestClassMean(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Compute the logits."""
-        features = self.prepared(features)
+        return self._logits(self.prepared(features)) / self.temperature
+
+    def _logits(self, features: Tensor) -> Tensor:
         squares = features.square().sum(1, keepdim=True) - 2 * features @ self.means.T + self.means.square().sum(1)
-        return -squares / self.temperature
+        return -squares

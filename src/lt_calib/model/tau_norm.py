@@ -29,6 +29,7 @@ class TauNorm(nn.Module):
         Kang et al., "Decoupling Representation and Classifier for Long-Tailed Recognition", ICLR 2020, section 4.
     """
 
+    balances = True  # its predictions are for a uniform prior, about
     tau: Tensor
     weight: Tensor
 

@@ -14,8 +14,8 @@ class Isotonic(Calibrator):
     """Every class's probability softmax(z)_c through a rising curve of its own, then rows scaled to sum to 1.
 
     The curve is scikit-learn's isotonic regression of [y = c] on the probability: linear between its knots, level
-    outside of them. Its values are kept within [1 / (2 N), 1 - 1 / (2 N)], N the images that it was fitted on: N
-    images cannot tell a probability nearer to 0 or 1 from them, and the NLL stays finite. What is taken is
+    outside of them. Its values are kept within [1 / (2 N), 1 - 1 / (2 N)], N the images that it was fitted on (their
+    weights' sum): N images cannot tell a probability nearer to 0 or 1 from them, and the NLL stays finite. Taken is
     (N curve(p) + strength K p) / (N + strength K): p itself weighs as ``strength`` images of each class do, which keeps
     a curve of few images near p, and is 2 % of one of 200 images of each class; p alone is taken for a class that none
     or all of the images are of. Predictions may change.
@@ -43,17 +43,19 @@ class Isotonic(Calibrator):
         super().__init__(num_classes, strength)
         self.register_buffer("knots", torch.zeros(2, num_classes, 2, dtype=torch.float64))
 
-    def search(self, logits: Tensor, targets: Tensor) -> None:
+    def search(self, logits: Tensor, targets: Tensor, weights: Tensor) -> None:
         """Fit the curve of every class."""
         probs, labels = torch.softmax(logits, dim=1).cpu().numpy(), targets.cpu().numpy()
-        n, own = len(labels), self.strength * self.num_classes
+        w = weights.cpu().numpy()
+        n, own = float(w.sum()), self.strength * self.num_classes
         least = 1 / (2 * n)
         curves = []
         for c in range(self.num_classes):
             if own and len(set(labels == c)) == 1:
                 curves.append(np.array([[0.0, 1.0]] * 2))
                 continue
-            curve = IsotonicRegression(y_min=least, y_max=1 - least, out_of_bounds="clip").fit(probs[:, c], labels == c)
+            curve = IsotonicRegression(y_min=least, y_max=1 - least, out_of_bounds="clip")
+            curve.fit(probs[:, c], labels == c, sample_weight=w)
             at, values = (np.pad(found, 1, mode="edge") for found in (curve.X_thresholds_, curve.y_thresholds_))
             at[[0, -1]] = 0, 1
             curves.append(np.stack([at, (n * values + own * at) / (n + own)]))

@@ -3,17 +3,16 @@
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from lt_calib.measure.pieces import by_rows, summed
-from lt_calib.posthoc.base import Calibrator, minimize, prior
+from lt_calib.posthoc.base import Calibrator, minimize, prior, weighed_nll
 
 
 class Temperature(Calibrator):
     """softmax(z / T) with one T > 0 for all; no prediction changes.
 
-    log T minimizes sum_i NLL_i + strength log(1 + (log T / 0.5)^2): with strength 1 the NLL with a Cauchy prior, by
+    log T minimizes sum_i w_i NLL_i + strength log(1 + (log T / 0.5)^2): with strength 1 the NLL with a Cauchy prior, by
     which half of all T are within 0.61 to 1.65. Guo et al. take the NLL alone, whose T is 0 where all held-out images
     are right; at 2000 images the prior moves T by an eighth of its standard error or less. There is no bound: logits of
     any scale get their T.
@@ -45,15 +44,16 @@ class Temperature(Calibrator):
         weakly informative default prior distribution for logistic and other regression models", 2008.
     """
 
+    keeps_predictions = True
     temperature: Tensor
 
     def __init__(self, num_classes: int, *, strength: float = 1.0) -> None:
         super().__init__(num_classes, strength)
         self.register_buffer("temperature", torch.ones((), dtype=torch.float64))
 
-    def search(self, logits: Tensor, targets: Tensor) -> None:
+    def search(self, logits: Tensor, targets: Tensor, weights: Tensor) -> None:
         """Find T."""
-        self.temperature.copy_(best_temperature(logits, targets, self.strength))
+        self.temperature.copy_(best_temperature(logits, targets, weights, self.strength))
 
     def probs(self, logits: Tensor) -> Tensor:
         """Compute softmax(z / T)."""
@@ -64,16 +64,25 @@ class Temperature(Calibrator):
         return {"temperature": float(self.temperature)}
 
 
-def best_temperature(logits: Tensor, targets: Tensor, strength: float = 1.0) -> Tensor:
-    """Find the T of :class:`Temperature`, () float64, from logits (N, K) float64 and targets (N,) int64."""
+def best_temperature(logits: Tensor, targets: Tensor, weights: Tensor | None = None, strength: float = 1.0) -> Tensor:
+    """Find the T of :class:`Temperature`, () float64.
 
-    def nll(x: Tensor, z: Tensor, y: Tensor) -> Tensor:
-        return F.cross_entropy(z * torch.exp(-x), y, reduction="sum")
+    Args:
+        logits: (N, K) float64.
+        targets: (N,) int64.
+        weights: (N,) float64, > 0; a 2 counts as two images, None is 1 each.
+        strength: >= 0, of the prior.
+    """
+    weights = logits.new_ones(len(targets)) if weights is None else weights
+    total = weights.sum()
+
+    def nll(x: Tensor, z: Tensor, y: Tensor, w: Tensor) -> Tensor:
+        return weighed_nll(z * torch.exp(-x), y, w)
 
     def loss(x: Tensor) -> Tensor:
-        return (summed(nll, x, logits, targets) + strength * prior(x)) / len(targets)
+        return (summed(nll, x, logits, targets, weights) + strength * prior(x)) / total
 
     # Two valleys: around the prior's T = 1, and where the logits' own scale is, if that is far from it.
-    scale = by_rows(lambda z: z.var(dim=1, correction=0), logits).mean().sqrt()
+    scale = ((weights * by_rows(lambda z: z.var(dim=1, correction=0), logits)).sum() / total).sqrt()
     starts = [torch.zeros(1, dtype=torch.float64), *([scale.log()[None]] if scale > 0 else [])]
     return min((minimize(loss, start) for start in starts), key=lambda x: float(loss(x))).exp()[0]

@@ -3,11 +3,10 @@
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from lt_calib.measure.pieces import summed
-from lt_calib.posthoc.base import Calibrator, minimize, prior
+from lt_calib.posthoc.base import Calibrator, minimize, prior, weighed_nll
 from lt_calib.posthoc.temperature import best_temperature
 
 
@@ -15,9 +14,9 @@ class Vector(Calibrator):
     """softmax(w * z + b) with a weight and a bias for each class; predictions may change.
 
     w = u / T with the T of :class:`Temperature`; u and b minimize
-    sum_i NLL_i + strength sum_c [log(1 + ((u_c - 1) / 0.5)^2) + log(1 + (b_c / 0.5)^2)]: with strength 1 the NLL with a
-    Cauchy prior around plain temperature scaling, which few images leave it near. Guo et al. take the NLL alone, whose
-    minimum is at infinity where some w and b make every held-out image right.
+    sum_i w_i NLL_i + strength sum_c [log(1 + ((u_c - 1) / 0.5)^2) + log(1 + (b_c / 0.5)^2)]: with strength 1 the NLL
+    with a Cauchy prior around plain temperature scaling, which few images leave it near. Guo et al. take the NLL alone,
+    whose minimum is at infinity where some w and b make every held-out image right.
 
     Args:
         num_classes: K.
@@ -46,17 +45,20 @@ class Vector(Calibrator):
         self.register_buffer("weight", torch.ones(num_classes, dtype=torch.float64))
         self.register_buffer("bias", torch.zeros(num_classes, dtype=torch.float64))
 
-    def search(self, logits: Tensor, targets: Tensor) -> None:
+    def search(self, logits: Tensor, targets: Tensor, weights: Tensor) -> None:
         """Find T, then u and b."""
         k = self.num_classes
-        temperature = best_temperature(logits, targets) if self.strength else 1.0  # without the prior w is free
+        temperature = (
+            best_temperature(logits, targets, weights) if self.strength else 1.0
+        )  # without the prior w is free
         start = torch.cat([torch.ones(k), torch.zeros(k)]).double()
 
-        def nll(x: Tensor, z: Tensor, y: Tensor) -> Tensor:
-            return F.cross_entropy(z * (x[:k] / temperature) + x[k:], y, reduction="sum")
+        def nll(x: Tensor, z: Tensor, y: Tensor, w: Tensor) -> Tensor:
+            return weighed_nll(z * (x[:k] / temperature) + x[k:], y, w)
 
         def loss(x: Tensor) -> Tensor:
-            return (summed(nll, x, logits, targets) + self.strength * prior(x - start)) / len(targets)
+            fit = summed(nll, x, logits, targets, weights)
+            return (fit + self.strength * prior(x - start)) / weights.sum()
 
         found = minimize(loss, start)
         self.weight.copy_(found[:k] / temperature)

@@ -66,6 +66,7 @@ def main() -> None:
     parser.add_argument("--reference", metavar="METHOD", help="what every other method's difference is taken from")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write report.md, .csv, .tex, .html and figures there")
     parser.add_argument("--point", type=int, metavar="K", help="draw point K of one run's grid in full")
+    parser.add_argument("--prior", metavar="PRIOR", help="weigh the test images: uniform, train, forward50, COUNTS.csv")
     args = parser.parse_args()
     try:
         if args.point is not None:
@@ -79,6 +80,13 @@ def main() -> None:
         if args.out:
             check_writable(args.out)
         runs = read_runs(args.folders)
+        if args.prior is not None:
+            from lt_calib.report.at_prior import print_at_prior
+
+            if args.split != "test":
+                sys.exit("--prior weighs the test images: leave --split val out")
+            print_at_prior(runs, args.prior, args.out)
+            return
     except (InputError, FileNotFoundError) as error:
         sys.exit(str(error))
     open_jobs = unfinished(args.folders)

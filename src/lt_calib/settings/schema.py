@@ -48,6 +48,7 @@ class Config:
     metric: Any = None
     posthoc: Any = None
     grid: Any = None
+    cross_fit: int = 0
     figures: bool = True
     predictions: str = "float32"
     trainer: Any = None

@@ -41,7 +41,10 @@ SLOTS = {  # the first pattern that fits holds
     "stage?.loss.loss": _slot(1),
     "stage?.optimizer": _slot(1, "lr weight_decay"),
     "stage?.schedule": _slot(2),
-    "stage1": _slot(3, "optimizer schedule seed", "loss sampler ckpt_path optimizer schedule frozen"),
+    "stage1.adapter": _slot(1),
+    "stage1": _slot(
+        3, "optimizer schedule seed", "loss sampler ckpt_path optimizer schedule frozen pretrained adapter"
+    ),
     "stage2": _slot(3, "stage1_classifier optimizer schedule seed", "loss sampler classifier optimizer schedule"),
     "stage2.classifier": _slot(1, "num_classes prior corrected"),
     "metric.*": _slot(2),

@@ -24,6 +24,7 @@ MATTERS = {
     "allow_double_correction": "folder allowed",
     "seed": "stage1 seed recorded",
     "resume": "",
+    "cross_fit": "folder results",
     "figures": "",
     "predictions": "",
     "objective": "",
@@ -74,6 +75,7 @@ SAME_JOB = ("stage1", "results", "label", "seed", "given", "posthoc")
 LATER = {
     "loss.normalizer": "weights", "augment.two_means": False, "then.two_means": False,
     "features.standardize": "one", "features.views": 0, "features.size": None,
+    "cross_fit": 0,
 }  # fmt: skip
 OF_FEATURES = {"resample.space": "features"}  # resamples stage 2's data alone
 

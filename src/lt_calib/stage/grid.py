@@ -26,7 +26,8 @@ class GridModule(ClassifierModule):
     Args:
         own: The stage at the experiment's own settings, whose classifier all points start from.
         losses: H losses of one class, that do not change with the epoch.
-        lr_factors: H numbers >= 0.
+        rates: H numbers >= 0, times the stage's lr, for all parameters.
+        lr_factors: H numbers >= 0, for what continues from stage 1.
         weight_decays: H numbers >= 0.
 
     Attributes:
@@ -34,6 +35,7 @@ class GridModule(ClassifierModule):
     """
 
     diverged: Tensor
+    rates: Tensor
     factors: Tensor
     decays: Tensor
 
@@ -41,6 +43,7 @@ class GridModule(ClassifierModule):
         self,
         own: ClassifierModule,
         losses: Sequence[nn.Module],
+        rates: Sequence[float],
         lr_factors: Sequence[float],
         weight_decays: Sequence[float],
     ) -> None:
@@ -66,7 +69,9 @@ class GridModule(ClassifierModule):
         self.continued = [id(p) in own._continued for p in trained.values()]
         self.stack = nn.ParameterList(p.detach().repeat(len(losses), *[1] * p.ndim) for p in trained.values())
         self.register_buffer("diverged", torch.zeros(len(losses), dtype=torch.int64))
-        self.register_buffer("factors", torch.tensor(lr_factors, dtype=torch.float32), persistent=False)
+        of_all, of_continued = (torch.tensor(x, dtype=torch.float32) for x in (rates, lr_factors))
+        self.register_buffer("rates", of_all, persistent=False)
+        self.register_buffer("factors", of_all * of_continued, persistent=False)
         self.register_buffer("decays", torch.tensor(weight_decays, dtype=torch.float32), persistent=False)
         self.buffer_names = [name for name, _ in own.loss.named_buffers()]
         for i, name in enumerate(self.buffer_names):
@@ -103,13 +108,12 @@ class GridModule(ClassifierModule):
         return all_finite(self.backbone) & well.any()
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Add each point's weight decay to its gradient, and give what continues its learning-rate factor."""
+        """Add each point's weight decay to its gradient, and multiply it by the point's rate."""
         for p, continued in zip(self.stack, self.continued, strict=True):
             assert p.grad is not None
             across = (-1, *[1] * (p.ndim - 1))
             p.grad.addcmul_(p.detach(), self.decays.view(across))
-            if continued:
-                p.grad.mul_(self.factors.view(across))
+            p.grad.mul_((self.factors if continued else self.rates).view(across))
 
     def _losses(self, features: Tensor, targets: Tensor) -> Tensor:
         parameters = dict(zip(self.names, self.stack, strict=True))
