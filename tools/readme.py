@@ -34,11 +34,9 @@ SHORT = {  # (experiment, stage) -> name in README's table, in its order
     ("frozen_balanced_softmax", "1"): "frozen network, Balanced Softmax",
     ("frozen_logit_adjustment", "2"): "frozen network, logit adjustment",
     ("frozen_awabs", "2"): "frozen network, AWABS",
+    ("frozen_awabs", "2 + temperature"): "the same, with a temperature",
 }
-FROZEN = (
-    "python -m lt_calib.run -m +experiment=frozen_balanced_softmax,frozen_logit_adjustment,frozen_awabs "
-    "model=efficientnet_lite0 dataset=cifar100_lt features.size=128"
-)
+FROZEN = "python -m lt_calib.campaign frozen --only 'cifar100_lt_if100/*' dataset.root=FOLDER"
 
 
 def methods_table(folder: Path) -> str:
@@ -165,6 +163,7 @@ def main() -> None:
         path.write_text(written(path.read_text(), {name: blocks[name] for name in names}))
     for path, data in PICTURES.items():
         shown = rows["cifar10"] if data == "CIFAR-10-LT" else [*rows["cifar100"], *rows["frozen"]]
+        shown = [row for row in shown if row.stage in ("1", "2")]  # without calibrators
         picture.save(picture.draw(shown, f"{data}, imbalance factor 100, test set"), root / path)
 
 
