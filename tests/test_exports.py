@@ -8,7 +8,19 @@ import pytest
 
 import lt_calib
 
-ROOMS = ("augment", "loss", "measure", "metric", "model", "posthoc", "prior", "resample", "sampler", "transform", "logger")
+ROOMS = (
+    "augment",
+    "loss",
+    "measure",
+    "metric",
+    "model",
+    "posthoc",
+    "prior",
+    "resample",
+    "sampler",
+    "transform",
+    "logger",
+)
 HEAVY = ("lightning", "hydra", "omegaconf", "wandb", "matplotlib")
 
 

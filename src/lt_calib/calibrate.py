@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from hydra.errors import CompactHydraException, HydraException
 from omegaconf import OmegaConf
+from torch import Tensor
 
 from lt_calib.closed_pipe import outlive_reader
 from lt_calib.errors import InputError
@@ -24,17 +25,29 @@ from lt_calib.job.results import read_predictions, read_results, with_intervals,
 from lt_calib.measure.binning import N_BINS
 from lt_calib.measure.cross_fit import cross_fitted, log_probs, made_worse
 from lt_calib.measure.evaluate import evaluate
+from lt_calib.measure.weighted import effective_size
 from lt_calib.posthoc.base import Calibrator
+from lt_calib.prior.named import prior_of
+from lt_calib.prior.reweigh import image_weights, uniform_over
 from lt_calib.settings.check import check_keys, make, refuse_untrusted
 from lt_calib.settings.schema import composed
 
-USAGE = "usage: python -m lt_calib.calibrate RUN posthoc=temperature|vector|class_temperature|isotonic|none [--trust]"
+USAGE = (
+    "usage: python -m lt_calib.calibrate RUN posthoc=temperature|vector|class_temperature|isotonic|none "
+    "[--prior uniform|train|forward50|COUNTS.csv] [--trust]"
+)
 CALIBRATORS = "calibrators.ckpt"
 log = logging.getLogger("lt_calib.calibrate")  # under python -m, __name__ is "__main__"
 
 
 def calibrate(
-    posthoc: Posthoc, predictions: Mapping[str, Splits], groups: Mapping[str, list[int]], metrics: Metrics, n_bins: int
+    posthoc: Posthoc,
+    predictions: Mapping[str, Splits],
+    groups: Mapping[str, list[int]],
+    metrics: Metrics,
+    n_bins: int,
+    prior: Tensor | None = None,
+    in_turn: bool = False,
 ) -> tuple[dict[str, Any], dict[str, Calibrator]]:
     """Fit one calibrator for each stage to its validation logits, and measure it on the test set.
 
@@ -47,21 +60,27 @@ def calibrate(
         groups: Classes of head, medium and tail.
         metrics: Name -> function.
         n_bins: Of the ECE, and of all that stands beside it.
+        prior: Class frequencies (K,) that the validation part is weighed to; None takes it as it is.
+        in_turn: Whether that part is of training rows that were held out in turn; then None is of equal ones.
 
     Returns:
         Stage -> ``{"method", "parameters", "doubts", "test", "val", ...}``, and stage -> calibrator; ``"doubts"`` are
-        sentences, and ``"val"`` is missing where a class has a single validation image.
+        sentences, and ``"val"`` is missing where a class has a single validation image, or the part was weighed: then
+        ``"prior"`` is to what, and ``"effective_size"`` as how many images it counts.
 
     Raises:
-        InputError: no validation part is there to fit to.
+        InputError: no validation part is there to fit to, or to weigh none of a class.
     """
     found, calibrators = {}, {}
     for stage, splits in predictions.items():
         refuse_without_validation("val" in splits)
         held_out, labels = splits["val"]
+        if in_turn and prior is None:
+            prior = uniform_over(labels, held_out.shape[1])  # these rows have the tail
+        weights = None if prior is None else image_weights(labels, prior)
         with warnings.catch_warnings():  # they are logged below, with the stage
             warnings.simplefilter("ignore")
-            calibrator = posthoc.make(held_out.shape[1]).fit(held_out, labels)
+            calibrator = posthoc.make(held_out.shape[1]).fit(held_out, labels, weights)
         logits, targets = splits["test"]
         after = log_probs(calibrator, logits)
         found[stage] = {
@@ -71,10 +90,13 @@ def calibrate(
             "test": evaluate(after, targets, groups, metrics),
             **with_intervals(after, targets, n_bins),
         }
-        crossed = cross_fitted(posthoc.make, held_out, labels)
+        if prior is not None and weights is not None:
+            found[stage] |= {"prior": prior.tolist(), "effective_size": effective_size(weights)}
+        crossed = cross_fitted(posthoc.make, held_out, labels, weights)
         if crossed is not None:
-            found[stage]["val"] = evaluate(crossed, labels, groups, metrics)
-            worse = made_worse(held_out, crossed, labels)
+            if weights is None:
+                found[stage]["val"] = evaluate(crossed, labels, groups, metrics)
+            worse = made_worse(held_out, crossed, labels, weights)
             found[stage]["doubts"] = calibrator.doubts + [worse] * bool(worse)
         for doubt in found[stage]["doubts"]:
             log.warning("Stage %s after %s: %s.", stage[-1], posthoc.method, doubt)
@@ -112,13 +134,16 @@ def load_calibrator(
     return calibrator
 
 
-def calibrate_folder(folder: Path, overrides: list[str], trust: bool = False) -> dict[str, Any]:
+def calibrate_folder(
+    folder: Path, overrides: list[str], trust: bool = False, asked: str | None = None
+) -> dict[str, Any]:
     """Calibrate a finished run from its saved logits; results.json gets ``calibrated``.
 
     Args:
         folder: A run's.
         overrides: ``posthoc=...`` and ``posthoc.KEY=...``; ``hydra.searchpath=[...]`` for one of one's own.
         trust: Whether metrics from outside the package, which the run's settings name, may be built.
+        asked: The prior that the validation part is weighed to, see :func:`lt_calib.prior.named.prior_of`.
 
     Raises:
         InputError: the folder holds no finished run, or none with a validation part, or cannot be written to.
@@ -141,7 +166,11 @@ def calibrate_folder(folder: Path, overrides: list[str], trust: bool = False) ->
     if old.figures:
         check_writable(folder / "figures")
     posthoc = posthoc_of(cfg) if "_target_" in cfg.posthoc else None
-    results, _ = add_calibrated(folder, results, posthoc, predictions, metrics, old.figures)
+    data, prior = results["dataset"], None
+    if asked is not None:
+        names = data.get("class_names") or [str(c) for c in range(len(data["class_counts"]))]
+        prior = prior_of(asked, data["class_counts"], names)
+    results, _ = add_calibrated(folder, results, posthoc, predictions, metrics, old.figures, prior)
     if results.get("predictions") == "float16":  # in the run itself they are float32
         results["calibrated"] = {k: v | {"logits": "float16"} for k, v in (results["calibrated"] or {}).items()} or None
     write_json(folder / "results.json", results)
@@ -155,6 +184,7 @@ def add_calibrated(
     predictions: Mapping[str, Splits],
     metrics: Metrics,
     figures: bool,
+    prior: Tensor | None = None,
 ) -> tuple[dict[str, Any], list[Path]]:
     """Calibrate, write the calibrators, draw, and return the results and the figures' paths.
 
@@ -167,7 +197,9 @@ def add_calibrated(
     path, calibrated = folder / CALIBRATORS, {}
     if posthoc is not None:
         groups, n_bins = results["dataset"]["groups"], results.get("n_bins", N_BINS)
-        results["calibrated"], calibrators = calibrate(posthoc, predictions, groups, metrics, n_bins)
+        results["calibrated"], calibrators = calibrate(
+            posthoc, predictions, groups, metrics, n_bins, prior, "cross_fit" in results
+        )
         states = {stage: calibrator.state_dict() for stage, calibrator in calibrators.items()}
         content = {"schema": 1, "posthoc": posthoc.settings, **states}
         write_atomically(path, lambda stream: torch.save(content, stream))
@@ -185,11 +217,20 @@ def main() -> None:
     from lt_calib.job.screen import print_table
 
     arguments = [a for a in sys.argv[1:] if a != "--trust"]
+    asked = None
+    if "--prior" in arguments[:-1]:
+        at = arguments.index("--prior")
+        asked = arguments[at + 1]
+        del arguments[at : at + 2]
     folder, *overrides = arguments or ["--help"]
     if folder in ("-h", "--help"):
         sys.exit(USAGE)
     try:
-        print_table(calibrate_folder(Path(folder), overrides, trust="--trust" in sys.argv))
+        results = calibrate_folder(Path(folder), overrides, "--trust" in sys.argv, asked)
+        print_table(results)
+        sizes = {about.get("effective_size") for about in (results["calibrated"] or {}).values()}
+        for size in sizes - {None}:
+            print(f"In short: weighed to the prior {asked}, the held-out images count as {size:.0f} equal ones.")
     except (ValueError, HydraException, CompactHydraException) as error:
         sys.exit(str(error))
 

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from lt_calib.calibrate import calibrate_folder
 from lt_calib.dataset.split import folds_of
 from lt_calib.errors import InputError
 from lt_calib.metric.nll_balanced import balanced_nll
+from lt_calib.posthoc.temperature import best_temperature
 from lt_calib.run import run
 from tests.conftest import TINY, compose_config
 
@@ -97,13 +99,22 @@ def test_the_grid_is_chosen_from_by_rows_that_were_held_out(targets, tmp_path):
         assert last[split]["nll"] == pytest.approx(alone["stage2"][split]["nll"], abs=1e-4)
 
 
-def test_a_calibrator_is_fitted_to_rows_that_were_held_out(targets, tmp_path):
+def test_a_calibrator_is_fitted_to_rows_that_were_held_out_each_class_weighing_the_same(targets, tmp_path):
     table(tmp_path / "all.npz", targets)
     results = run(
         compose_config(*command(tmp_path / "all.npz", "cross_fit=3", "posthoc=temperature")), tmp_path / "run"
     )
-    assert set(results["calibrated"]) == {"stage1", "stage2"}
     assert results["dataset"]["class_counts"] == COUNTS  # nothing is held out for good
+    found = np.load(tmp_path / "run" / "predictions.npz")
+    labels = torch.from_numpy(found["val_targets"])
+    weights = 1 / torch.bincount(labels, minlength=4)[labels].double()
+    weights *= weights.sum() / weights.square().sum()
+    for stage in ("stage1", "stage2"):
+        wanted = best_temperature(torch.from_numpy(found[f"{stage}_val_logits"]).double(), labels, weights)
+        fitted = results["calibrated"][stage]
+        assert fitted["parameters"]["temperature"] == pytest.approx(float(wanted), rel=1e-6)
+        assert fitted["prior"] == pytest.approx([1 / 3, 1 / 3, 1 / 3, 0])  # of the last class no row is held out
+    assert calibrate_folder(tmp_path / "run", ["posthoc=temperature"])["calibrated"] == results["calibrated"]
 
 
 @pytest.mark.parametrize(

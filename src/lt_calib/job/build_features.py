@@ -127,8 +127,8 @@ def backbone_of(cfg: DictConfig, results: dict[str, Any]) -> tuple[Any, nn.Modul
             cfg.model.backbone[key] = None
         backbone = make(cfg, "model.backbone", in_channels=shape[0])
         if "pretrained" in results:
-            seen = {key: value for key, value in results["pretrained"].items() if key != "network"}
-            backbone.input = Input(**{k: tuple(v) if isinstance(v, list) else v for k, v in seen.items()})
+            seen = results["pretrained"]
+            backbone.input = Input(seen["size"], tuple(seen["mean"]), tuple(seen["std"]), seen["interpolation"])
             backbone = adapted(cfg, Pretrained(backbone))
         return backbone, None
     network = build_frozen(cfg, shape[0]) if len(shape) == 3 else None

@@ -63,6 +63,7 @@ def record_of(
         **({"pretrained": backbone.seen} if isinstance(backbone, Pretrained) else {}),
         "recipe": recipe_of(stages[0].module, data.batch_size),
         "n_bins": n_bins,
+        **({"cross_fit": config["cross_fit"]} if config.get("cross_fit") else {}),
         "predictions": config["predictions"],
         "environment": {
             "torch": str(torch.__version__),

@@ -16,13 +16,16 @@ if TYPE_CHECKING:
 FOLDS = 5
 
 
-def cross_fitted(make: "Callable[[int], Calibrator]", logits: Tensor, targets: Tensor) -> Tensor | None:
+def cross_fitted(
+    make: "Callable[[int], Calibrator]", logits: Tensor, targets: Tensor, weights: Tensor | None = None
+) -> Tensor | None:
     """Calibrate each fold by what was fitted to the others; fold i has every class's images i, i + F, i + 2 F, ...
 
     Args:
         make: Builds a calibrator for K classes.
         logits: (N, K) float32.
         targets: (N,) int64.
+        weights: (N,) float64, >= 0, that each is fitted with; None for 1 each.
 
     Returns:
         Logarithms of the probabilities, (N, K) float32; None where a class has less than two images.
@@ -37,9 +40,10 @@ def cross_fitted(make: "Callable[[int], Calibrator]", logits: Tensor, targets: T
     out = torch.zeros(logits.shape)
     for fold in range(folds):
         held = place == fold
+        w = None if weights is None else weights[~held]
         with warnings.catch_warnings():  # the one that is fitted to all of them says it
             warnings.simplefilter("ignore")
-            calibrator = make(logits.shape[1]).fit(logits[~held], targets[~held])
+            calibrator = make(logits.shape[1]).fit(logits[~held], targets[~held], w)
         out[held] = log_probs(calibrator, logits[held])
     return out
 
@@ -50,18 +54,23 @@ def log_probs(calibrator: "Calibrator", logits: Tensor) -> Tensor:
     return by_rows(lambda z: calibrator(z).double().clamp(min=tiny).log().float(), logits)
 
 
-def made_worse(logits: Tensor, crossed: Tensor, targets: Tensor) -> str | None:
+def made_worse(logits: Tensor, crossed: Tensor, targets: Tensor, weights: Tensor | None = None) -> str | None:
     """Say so where cross-fitting makes the mean NLL larger than it was, by more than two standard errors of it.
 
     Args:
         logits: (N, K) float32, before calibration.
         crossed: (N, K) float32, of :func:`cross_fitted`.
         targets: (N,) int64.
+        weights: (N,) float64, >= 0, of the mean; None for 1 each.
     """
     before, after = (nll_of_each(z, targets) for z in (logits, crossed))
-    if float((after - before).mean()) <= 2 * float((after - before).std()) / len(targets) ** 0.5:
+    share = torch.ones_like(before) if weights is None else weights
+    share = share / share.sum()
+    mean, change = float((share * (after - before)).sum()), after - before
+    error = float((share * (change - mean)).square().sum()) ** 0.5
+    if mean <= 2 * error:
         return None
     return (
-        f"it makes the NLL of held-out images that it was not fitted to {float(after.mean()):.3f}, and without it that "
-        f"is {float(before.mean()):.3f}: leave it out, or take one of fewer parameters"
+        f"it makes the NLL of held-out images that it was not fitted to {float((share * after).sum()):.3f}, and "
+        f"without it that is {float((share * before).sum()):.3f}: leave it out, or take one of fewer parameters"
     )

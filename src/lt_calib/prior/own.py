@@ -1,7 +1,6 @@
 """For which prior a finished run's own predictions are, as its settings say."""
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -32,13 +31,7 @@ class Own(NamedTuple):
         return f"a prior of {low:.2g} % to {high:.2g} % per class: {self.why}"
 
 
-def own_prior(
-    cfg: DictConfig,
-    dataset: Mapping[str, Any],
-    stage: str,
-    trust: bool = False,
-    fitted: Callable[[], Tensor] | None = None,
-) -> Own:
+def own_prior(cfg: DictConfig, dataset: Mapping[str, Any], stage: str, trust: bool = False) -> Own:
     """Find r, for which softmax(z) of a stage is the posterior: r_c in proportion to pi_c w_c / a_c.
 
     pi are the class frequencies of the stage's batches (the last epoch's), w the loss's class weights, a the prior that
@@ -47,20 +40,15 @@ def own_prior(
     are taken as uniform, which they are about. So are labels that mixing moves (CMO, Remix, UniMix), of which pi knows
     nothing; LDAM's margins and a focal loss leave no posterior, and pi stands for them.
 
-    A calibrator that may change predictions is fitted to the class frequencies of the held-out part, and r are those.
-
     Args:
         cfg: Of the run's config.yaml.
         dataset: The field of results.json.
         stage: ``"stage1"`` or ``"stage2"``.
         trust: Whether sampler and loss from outside the package may be built.
-        fitted: Finds the class frequencies (K,) that such a calibrator was fitted to; None where there is none.
 
     Raises:
         InputError: sampler or loss is from outside the package and not trusted, or draws a class never.
     """
-    if fitted is not None:
-        return Own(fitted(), "its calibrator was fitted to that of the held-out images")
     classifier = cfg.stage2.get("classifier") if stage == "stage2" else None
     kind = get_object(classifier._target_) if classifier is not None else None
     if classifier is not None and getattr(kind, "balances", False):
@@ -96,7 +84,9 @@ def run_prior(
     calibrator: Calibrator | None,
     trust: bool = False,
 ) -> Own:
-    """Find the prior that a run's predictions are for, its calibrator's included.
+    """Find the prior that a run's predictions are for: of a calibrator that may change them what it was fitted to.
+
+    Others, a temperature say, leave the order of the classes, and with it :func:`own_prior`.
 
     Args:
         folder: The run's.
@@ -106,9 +96,15 @@ def run_prior(
         calibrator: The stage's, where it has one.
         trust: As for :func:`own_prior`.
     """
-    moved = calibrator is not None and not calibrator.keeps_predictions
-    k = len(results["dataset"]["class_counts"])
-    return own_prior(cfg, results["dataset"], stage, trust, partial(fitted_to, folder, k) if moved else None)
+    if calibrator is None or calibrator.keeps_predictions:
+        return own_prior(cfg, results["dataset"], stage, trust)
+    weighed = results["calibrated"][stage].get("prior")
+    if weighed is not None:
+        fitted = torch.tensor(weighed, dtype=torch.float64)
+        fitted = fitted.clamp(min=float(fitted[fitted > 0].min()))  # of a class without a held-out row nothing is known
+        return Own(fitted, "its calibrator was fitted to images weighed to that")
+    fitted = fitted_to(folder, len(results["dataset"]["class_counts"]))
+    return Own(fitted, "its calibrator was fitted to that of the held-out images")
 
 
 def fitted_to(folder: Path, k: int) -> Tensor:

@@ -41,16 +41,16 @@ def image_weights(targets: Tensor, prior: Tensor) -> Tensor:
 
     Args:
         targets: (N,) int64.
-        prior: q (K,) float, > 0, sums to 1.
+        prior: q (K,) float, >= 0, sums to 1.
 
     Shape:
         Returns (N,) float64.
 
     Raises:
-        InputError: a class has no image, and no weight makes up for that.
+        InputError: a class of q_c > 0 has no image, and no weight makes up for that.
     """
     counts = torch.bincount(targets, minlength=len(prior))
-    empty = torch.nonzero(counts == 0)[:, 0].tolist()
+    empty = torch.nonzero((counts == 0) & (prior > 0))[:, 0].tolist()
     if empty:
         raise InputError(
             f"{len(empty)} of the {len(prior)} classes have no image to weigh, class {empty[0]} (0-based) the first: "
@@ -58,3 +58,9 @@ def image_weights(targets: Tensor, prior: Tensor) -> Tensor:
         )
     weights = (prior.double() / counts)[targets]
     return weights * effective_size(weights) / weights.sum()
+
+
+def uniform_over(targets: Tensor, num_classes: int) -> Tensor:
+    """Return the prior (K,) float64 under which all classes that are among the targets (N,) are as likely."""
+    there = (torch.bincount(targets, minlength=num_classes) > 0).double()
+    return there / there.sum()
