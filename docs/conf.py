@@ -1,5 +1,6 @@
 """Configuration of the documentation; ``make docs`` builds it and ends on any warning."""
 
+import re
 from importlib import import_module
 
 import lt_calib
@@ -24,13 +25,16 @@ for room in ("loss", "metric", "posthoc", "augment", "sampler", "resample", "mod
     vars(package).update({name: getattr(package, name) for name in package.__all__})  # loaded on first use otherwise
 
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["wide.css"]  # tables of nine columns
 html_title = "lt_calib"
 html_show_sphinx = False
+html_show_copyright = False
 
 
 def escape(app, what, name, obj, options, lines):
     """Keep |acc - conf| in a docstring's formula from being read as markup."""
-    lines[:] = [line if "``" in line else line.replace("|", r"\|") for line in lines]
+    lines[:] = [re.sub(r"(``.*?``)|\|", lambda found: found[1] or r"\|", line) for line in lines]
 
 
 def setup(app):

@@ -287,5 +287,5 @@ def test_its_end_is_not_waited_for_without_limit(tmp_path):
 
 def test_not_installed(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "wandb", None)
-    with pytest.raises(InputError, match="pip install wandb"):
+    with pytest.raises(InputError, match=r"lt_calib\[wandb\]"):
         WandbLogger(config=CONFIG, folder=tmp_path, group="g", tags=[])
