@@ -231,7 +231,8 @@ def main() -> None:
         print_table(results)
         sizes = {about.get("effective_size") for about in (results["calibrated"] or {}).values()}
         for size in sizes - {None}:
-            said = f"In short: weighed to the prior {asked or 'uniform'}, the held-out images count as {size:.0f} that are not."
+            to = asked or "uniform"
+            said = f"In short: weighed to the prior {to}, the held-out images count as {size:.0f} that are not."
             print(fill(said, 79, break_long_words=False))
     except (ValueError, HydraException, CompactHydraException) as error:
         sys.exit(str(error))
