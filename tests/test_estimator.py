@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -34,7 +36,7 @@ def test_it_is_calibrated_for_a_balanced_world():
 
 def test_the_same_seed_gives_the_same_numbers():
     x, y = drawn((40, 10, 5))
-    one, same, other = (fit_features(x, y, seed=seed).predict_proba(x) for seed in (0, 0, 1))
+    one, same, other = (fit_features(x, y, seed=seed, max_epochs=5).predict_proba(x) for seed in (0, 0, 1))
     assert (one == same).all()
     assert (one != other).any()
 
@@ -45,6 +47,25 @@ def test_settings_are_those_of_the_command_line():
         fit_features(x, y, settings=("+stage1.max_epoch=3",))
     untrained = fit_features(x, y, "balanced_softmax", settings=("stage1.lr=1e-8",)).predict_proba(x)
     np.testing.assert_allclose(untrained, 1 / 3, atol=1e-3)
+
+
+def test_it_is_calibrated_on_rows_that_are_held_out_in_turn():
+    x, y = drawn((90, 40, 12))
+    settings = ("stage2.loss.eps_head=0.5", "stage2.loss.eps_tail=0.5")  # not sure enough
+    plain = fit_features(x, y, max_epochs=5, settings=settings)
+    fitted = fit_features(x, y, max_epochs=5, settings=(*settings, "cross_fit=2", "posthoc=temperature"))
+    assert plain.predictor_ is not None
+    assert fitted.predictor_ is not None
+    assert plain.predictor_.calibrator is None
+    temperature: Any = fitted.predictor_.calibrator
+    assert 0 < float(temperature.temperature) < 0.9
+    before, after = (model.predict_proba(x).max(1).mean() for model in (plain, fitted))
+    assert after > before + 0.05
+    for alone in ("cross_fit=3", "+grid.eps_head=[0.1]"):
+        with pytest.raises(InputError, match="GridSearchCV"):
+            fit_features(x, y, settings=(alone,))
+    with pytest.raises(InputError, match="none are held out"):
+        fit_features(x, y, settings=("posthoc=temperature",))
 
 
 @pytest.mark.slow

@@ -12,14 +12,20 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from lt_calib.dataset.data import Data
 from lt_calib.dataset.datamodule import LongTailedDataModule
 from lt_calib.dataset.source import Source
+from lt_calib.errors import InputError
 from lt_calib.job.build import settle
+from lt_calib.job.build_cross_fit import build_cross_fit
+from lt_calib.job.build_posthoc import build_posthoc
 from lt_calib.job.build_stages import build_stage1, build_stage2
-from lt_calib.job.fit import begin, fit
-from lt_calib.job.parts import Job
+from lt_calib.job.cross_fit import fit_folds, held_out
+from lt_calib.job.fit import begin, train
+from lt_calib.job.parts import Job, Stage
 from lt_calib.logger.none import NoLogger
 from lt_calib.predictor import Predictor
+from lt_calib.prior.reweigh import image_weights, uniform_over
 from lt_calib.settings.check import make
 from lt_calib.settings.schema import composed, plain
 
@@ -38,7 +44,8 @@ class LongTailedClassifier(ClassifierMixin, BaseEstimator):
         seed: Of the batches, >= 0.
         batch_size: Rows a step; None takes 128, or fewer of fewer than 4096 rows, a 32nd.
         max_epochs: Of each trained stage; None takes 20, or up to 60 where that is less than 1600 steps.
-        settings: Others, as on the command line: ``("stage2.loss.eps_head=0.2", "stage1.max_epochs=40")``.
+        settings: Others, as on the command line: ``("stage2.loss.eps_head=0.2", "stage1.max_epochs=40")``; with
+            ``("cross_fit=5", "posthoc=temperature")`` it is calibrated on rows that are held out in turn.
 
     Attributes:
         classes_: (K,) labels, in the order of the columns of :meth:`predict_proba`.
@@ -92,6 +99,11 @@ class LongTailedClassifier(ClassifierMixin, BaseEstimator):
             "dataset.recipe.stage2_epochs": epochs,
         }
         cfg = settle(composed(*(f"{key}={value}" for key, value in given.items()), *self.settings), folder)
+        if cfg.grid is not None or (cfg.cross_fit and "_target_" not in cfg.posthoc):
+            raise InputError(
+                "settings: a grid is searched by scikit-learn's GridSearchCV, and cross_fit=5 is for a calibrator: "
+                "add posthoc=temperature"
+            )
         x, y = torch.tensor(rows, dtype=torch.float32), torch.tensor(targets)
         names = tuple(str(c) for c in self.classes_)
         data: Any = LongTailedDataModule(  # its test set is never looked at
@@ -99,27 +111,27 @@ class LongTailedClassifier(ClassifierMixin, BaseEstimator):
         )
         data.setup()
         trainer = make(cfg, "trainer")
-        stages = [build_stage1(cfg, plain(cfg), data, folder, trainer.precision)]
-        if "_target_" in cfg.stage2:
-            stages.append(build_stage2(cfg, stages[0], folder))
-        job = Job(
-            {},
-            folder,
-            "",
-            data,
-            stages,
-            trainer,
-            {},
-            NoLogger(config={}, folder=folder, group="", tags=[]),
-            {},
-            None,
-            {},
-        )
+
+        def parts(data: Data) -> tuple[list[Stage], None]:
+            stage1 = build_stage1(cfg, plain(cfg), data, folder, trainer.precision)
+            return [stage1, build_stage2(cfg, stage1, folder)] if "_target_" in cfg.stage2 else [stage1], None
+
+        stages, _ = parts(data)
+        logger = NoLogger(config={}, folder=folder, group="", tags=[])
+        job = Job({}, folder, "", data, stages, trainer, {}, logger, {}, None, {})
+        calibrator = None
+        if "_target_" in cfg.posthoc:
+            calibrator = build_posthoc(cfg, data, cfg.cross_fit > 0).make(data.num_classes)
+            job.cross_fit = build_cross_fit(cfg, data, 1, parts)
+            job.folds = fit_folds(job)
+            logits, labels = held_out(job, stages[-1].name)
+            calibrator.fit(logits, labels, image_weights(labels, uniform_over(labels, data.num_classes)))
         for stage in stages:
             begin(job, stage)
-            fit(job, stage, stage.module)
+            train(trainer, stage, stage.module)
         last = stages[-1].module
-        return Predictor(last.backbone, last.classifier, None, [0.0], [1.0], (x.shape[1],)).eval().requires_grad_(False)
+        whole = Predictor(last.backbone, last.classifier, calibrator, [0.0], [1.0], (x.shape[1],))
+        return whole.eval().requires_grad_(False)
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:  # noqa: N803
         """Compute the probabilities (N, K) of rows X (N, D)."""
