@@ -58,7 +58,7 @@ def test_the_test_set_decides_nothing(folder, monkeypatch):
     from lt_calib.posthoc.base import Calibrator
 
     seen, fit = [], Calibrator.fit
-    monkeypatch.setattr(Calibrator, "fit", lambda self, z, t: (seen.append(z), fit(self, z, t))[1])
+    monkeypatch.setattr(Calibrator, "fit", lambda self, z, t, w=None: (seen.append(z), fit(self, z, t, w))[1])
     calibrate_folder(folder, ["posthoc=temperature"])
     predictions = read_predictions(folder / "predictions.npz")
     for stage in (0, 1):
