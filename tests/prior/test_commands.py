@@ -102,7 +102,10 @@ def test_the_exported_model_takes_the_prior(trained, field, tmp_path, ending):
         assert [one.name for one in session.get_inputs()] == ["features", "prior"]
         own = json.loads(session.get_modelmeta().custom_metadata_map["prior"])["own"]
         given = (q.tolist(), own)
-        found = [torch.tensor(session.run(None, {"features": x.numpy(), "prior": np.float32(r)})[0]) for r in given]
+        found = [
+            torch.tensor(session.run(None, {"features": x.numpy(), "prior": np.asarray(r, dtype=np.float32)})[0])
+            for r in given
+        ]
     torch.testing.assert_close(found[0], predictor.predict_proba(x, "backward10"), atol=1e-5, rtol=0)
     torch.testing.assert_close(found[1], predictor.predict_proba(x), atol=1e-5, rtol=0)
     assert "prior" not in described(predictor)
