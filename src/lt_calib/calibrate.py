@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import torch
@@ -230,7 +231,9 @@ def main() -> None:
         print_table(results)
         sizes = {about.get("effective_size") for about in (results["calibrated"] or {}).values()}
         for size in sizes - {None}:
-            print(f"In short: weighed to the prior {asked}, the held-out images count as {size:.0f} equal ones.")
+            to = asked or "uniform"
+            said = f"In short: weighed to the prior {to}, the held-out images count as {size:.0f} that are not."
+            print(fill(said, 79, break_long_words=False))
     except (ValueError, HydraException, CompactHydraException) as error:
         sys.exit(str(error))
 

@@ -34,8 +34,10 @@ def by_prior(curves: Mapping[str, tuple[Curve, Curve]], priors: Sequence[str], t
             axis.axvline(priors.index("uniform"), color=GREY, linewidth=0.5, zorder=0)
         figure.suptitle(title, fontsize=10)
         names = [Line2D([], [], color=COLOURS[i % len(COLOURS)], label=name) for i, name in enumerate(curves)]
-        kinds = [Line2D([], [], color=GREY, linestyle=line, label=what)
-                 for line, what in (("--", "its own predictions"), ("-", "told the prior"))]  # fmt: skip
+        kinds = [
+            Line2D([], [], color=GREY, linestyle="--", label="its own predictions"),
+            Line2D([], [], color=GREY, linestyle="-", label="told the prior"),
+        ]
         figure.legend(handles=[*names, *kinds], fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 0.9))
         figure.tight_layout()
     return figure

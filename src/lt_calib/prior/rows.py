@@ -52,9 +52,8 @@ def at_prior(
         f"In short: {100 * float(q[top]):.0f} % of the {len(probs)} images look like {names[top]}, the most frequent "
         f"class; with the classes' frequencies in mind {changed} of them are named otherwise.",
     ]
-    return iter([(name, p) for (name, _), p in zip(kept, adjusted, strict=True)]), "\n".join(
-        line if len(line) <= COLUMNS else fill(line, COLUMNS) for line in lines
-    )
+    text = "\n".join(line if len(line) <= COLUMNS else fill(line, COLUMNS, break_long_words=False) for line in lines)
+    return iter([(name, p) for (name, _), p in zip(kept, adjusted, strict=True)]), text
 
 
 def held_out(predictor: Predictor, run: Path | None) -> tuple[Tensor | None, Tensor | None]:

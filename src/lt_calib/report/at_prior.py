@@ -112,8 +112,8 @@ def print_at_prior(runs: Sequence[Run], asked: str, out: Path | None) -> None:
     acc, before, nll, name = max(gains)
     gain = f"{'better' if nll < 0 else 'no better'} for it (NLL {nll:+.3f})"
     short = (
-        f"In short: where images come as {plain(asked)}, {name} is right in {100 * acc:.1f} % when told so, and "
-        f"in {100 * before:.1f} % by itself; its probabilities are {gain}."
+        f"In short: where images come as {plain(asked)}, {name} is right in {100 * acc:.1f} % of them when told so, "
+        f"and in {100 * before:.1f} % by itself; its probabilities are {gain}."
     )
     print("\n" + fill(short, COLUMNS))
 
