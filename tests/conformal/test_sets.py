@@ -73,10 +73,11 @@ def test_all_images_together_are_covered_as_promised_by_few_held_out_ones(fit, n
 
 @pytest.mark.parametrize("c", [0, K - 1])
 def test_every_class_is_covered_by_class_wise_sets(c):
-    share, error = missed(class_wise, 100, lambda targets: targets == c)
+    """Of 250 images the rarest class has 25 on average, and a threshold of its own in all parts but one of 10 000."""
+    share, error = missed(class_wise, 250, lambda targets: targets == c)
     assert share < ALPHA + 3 * error
     if c == K - 1:  # one threshold for all misses what is rare
-        worse, error = missed(marginal, 100, lambda targets: targets == c)
+        worse, error = missed(marginal, 250, lambda targets: targets == c)
         assert worse > ALPHA + 5 * error
 
 

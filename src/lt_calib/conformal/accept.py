@@ -64,7 +64,8 @@ def _of(val: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], risk: float) ->
 
 def lines_of(found: Mapping[str, Any], warnings: list[str]) -> list[str]:
     """Say it in lines of at most 80 letters: a line for each stage and predicted group, and one sentence."""
-    head = f"accepted so that at most {100 * found['risk']:g} % of it is wrong ({100 * (1 - found['delta']):g} % confidence)"
+    sure = f"{100 * (1 - found['delta']):g} %"
+    head = f"accepted so that at most {100 * found['risk']:g} % of it is wrong ({sure} confidence)"
     lines = [head, f"{'stage, predicted':20}{'threshold':>10}{'of test images':>18}{'wrong, %':>22}"]
     stages = [stage for stage in ("stage1", "stage2") if stage in found]
     for stage in stages:
