@@ -10,6 +10,7 @@ import lt_calib
 
 ROOMS = (
     "augment",
+    "conformal",
     "loss",
     "measure",
     "metric",

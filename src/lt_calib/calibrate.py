@@ -35,7 +35,7 @@ from lt_calib.settings.schema import composed
 
 USAGE = (
     "usage: python -m lt_calib.calibrate RUN posthoc=temperature|vector|class_temperature|isotonic|none "
-    "[--prior uniform|train|forward50|COUNTS.csv] [--trust]"
+    "[--prior uniform|train|forward50|COUNTS.csv] [--trust], or python -m lt_calib.calibrate RUN --risk 0.05"
 )
 CALIBRATORS = "calibrators.ckpt"
 log = logging.getLogger("lt_calib.calibrate")  # under python -m, __name__ is "__main__"
@@ -212,6 +212,18 @@ def add_calibrated(
     return results, draw_calibrated(folder / "figures", results, calibrated)
 
 
+def accept(folder: Path, given: list[str]) -> None:
+    """Find and print the confidence above which a run's predictions are accepted, see ``lt_calib.conformal.accept``."""
+    from lt_calib.conformal.accept import accept_run, lines_of
+
+    try:
+        (risk,) = map(float, given)
+    except ValueError as error:
+        raise InputError(f"--risk {' '.join(given)} must be one number alone, 0.05 for 5 %") from error
+    check_writable(folder, "results.json", cure="copy the run to one that can")
+    print("\n".join(lines_of(*accept_run(folder, risk))))
+
+
 def main() -> None:
     """Run the command."""
     outlive_reader()
@@ -227,6 +239,9 @@ def main() -> None:
     if folder in ("-h", "--help"):
         sys.exit(USAGE)
     try:
+        if overrides[:1] == ["--risk"]:
+            accept(Path(folder), overrides[1:])
+            return
         results = calibrate_folder(Path(folder), overrides, "--trust" in sys.argv, asked)
         print_table(results)
         sizes = {about.get("effective_size") for about in (results["calibrated"] or {}).values()}

@@ -19,6 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from lt_calib.closed_pipe import outlive_reader
+from lt_calib.conformal.beside import Beside, beside_of
 from lt_calib.dataset.files import kept_side, to_square
 from lt_calib.dataset.image import find_files, read_image
 from lt_calib.errors import InputError
@@ -134,6 +135,10 @@ def main() -> None:
     parser.add_argument(
         "--prior", metavar="PRIOR", help="of the images: uniform, train, forward50, COUNTS.csv, estimate"
     )
+    parser.add_argument(
+        "--sets", type=float, metavar="ALPHA", help="also the classes that may be meant; 0.1 misses 10 %%"
+    )
+    parser.add_argument("--sets-by", default="class_wise", metavar="METHOD", help="of lt_calib.conformal; class_wise")
     parser.add_argument("--prior-input", action="store_true", help="the exported model takes the prior as an input")
     parser.add_argument("--trust", action="store_true", help="build parts from outside lt_calib that the run names")
     args = parser.parse_args()
@@ -141,6 +146,8 @@ def main() -> None:
         parser.error("name a folder of images, or --export FILE")
     if (args.prior_input and args.export is None) or (args.prior and args.images is None):
         parser.error("--prior-input is of --export FILE, and --prior of images")
+    if args.sets is not None and (args.images is None or args.prior):
+        parser.error("--sets is of images, and not with --prior: sets are fitted at the held-out images' prior")
     for stream in (sys.stdout, sys.stderr):  # names of files may hold what the terminal's encoding has not
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -152,7 +159,8 @@ def main() -> None:
             export(predictor, args.export, args.prior_input)
             print(f"written: {args.export}")
         if args.images is not None:
-            predict_into(args.out, predictor, args.images, args.top_k, args.probabilities, args.prior, args.run)
+            beside = beside_of(args.run, predictor, args.sets, args.sets_by, args.trust)
+            predict_into(args.out, predictor, args.images, args.top_k, args.probabilities, args.prior, args.run, beside)
     except ValueError as error:
         sys.exit(str(error))
 
@@ -165,6 +173,7 @@ def predict_into(
     every: bool = False,
     prior: str | None = None,
     run: Path | None = None,
+    beside: Beside | None = None,
 ) -> None:
     r"""Predict an image, or all below a folder, and write the table; what cannot be read costs itself alone.
 
@@ -178,6 +187,7 @@ def predict_into(
         every: Whether every class's probability does.
         prior: Class frequencies that the probabilities are re-weighed to; ``"estimate"`` finds those of the images.
         run: The run's folder, whose held-out part stands behind an estimate.
+        beside: Further columns.
 
     Raises:
         InputError: no image could be read, the table cannot be written, or ``top_k`` is out of its range.
@@ -193,7 +203,7 @@ def predict_into(
         paths, hidden = find_files(images, unreadable)
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow(columns(predictor, top_k, every))
+    writer.writerow([*columns(predictor, top_k, every), *(beside.names if beside else [])])
     group_of = {c: name for name, classes in predictor.groups.items() for c in classes}
     found = predict_rows(predictor, images) if of_rows else predict_files(predictor, paths, unreadable, resized)
     said = ""
@@ -201,7 +211,8 @@ def predict_into(
         found, said = at_prior(found, predictor, prior, run, out.with_name(f"{out.stem}_prior.csv"))
     count = 0
     for count, (name, probs) in enumerate(found, start=1):  # noqa: B007
-        writer.writerow([name, *cells(predictor, probs, group_of, top_k, every)])
+        further = beside.cells(probs) if beside else []
+        writer.writerow([name, *cells(predictor, probs, group_of, top_k, every), *further])
     for line in unreadable:
         print("skipped:", "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line))
     skipped = f"{len(unreadable)} files skipped" + (f", {hidden} hidden ones passed over" if hidden else "")
@@ -212,8 +223,8 @@ def predict_into(
         print(said_of(resized, kept_size(predictor.image_shape, predictor.transform)))
     how = "calibrated" if predictor.calibrator is not None else "not calibrated: the run has no posthoc calibrator"
     print(f"{count} images, {skipped}; {how}; written: {out}")
-    if said:
-        print(said)
+    for line in [said] * bool(said) + (beside.said() if beside else []):
+        print(line)
 
 
 def said_of(resized: Sequence[tuple[int, int]], size: tuple[int, int]) -> str:
