@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from lt_calib.calibrate import calibrate_folder, cross_fitted, load_calibrator, main
+from lt_calib.calibrate import calibrate_folder, main
 from lt_calib.errors import InputError
+from lt_calib.job.calibrators import load_calibrator
 from lt_calib.job.results import read_predictions, write_predictions
-from lt_calib.measure.cross_fit import made_worse
+from lt_calib.measure.cross_fit import cross_fitted, made_worse
 from lt_calib.measure.per_class import per_class
 from lt_calib.metric.ece import expected_calibration_error
 from lt_calib.posthoc.vector import Vector
@@ -255,7 +256,7 @@ def read_only(monkeypatch, below: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_said_before_the_work(folder, monkeypatch):
     before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     with monkeypatch.context() as patched:
-        patched.setattr("lt_calib.calibrate.calibrate", None)  # no work is begun
+        patched.setattr("lt_calib.job.calibrators.calibrate", None)  # no work is begun
         read_only(patched, folder)
         patched.setattr(sys, "argv", ["calibrate", str(folder), "posthoc=temperature"])
         with pytest.raises(SystemExit, match=rf"{folder} cannot be written to \(Read-only file system\): copy the run"):

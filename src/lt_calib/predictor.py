@@ -10,10 +10,10 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from lt_calib.calibrate import CALIBRATORS, load_calibrator
 from lt_calib.errors import InputError
 from lt_calib.files.checkpoint import load_stage, stage1_of
 from lt_calib.job.build_features import backbone_of
+from lt_calib.job.calibrators import CALIBRATORS, load_calibrator
 from lt_calib.job.results import read_results
 from lt_calib.posthoc.base import Calibrator
 from lt_calib.prior.named import prior_of

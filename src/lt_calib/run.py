@@ -51,11 +51,11 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
 
     sources_of_this_process()
 
-    from lt_calib.calibrate import add_calibrated
     from lt_calib.figure.of_run import draw_figures
     from lt_calib.files.checkpoint import remove_remains, sha256_of, write_atomically
     from lt_calib.job import results as out
     from lt_calib.job.build import build, settle
+    from lt_calib.job.calibrators import add_calibrated
     from lt_calib.job.cross_fit import fit_folds, held_out
     from lt_calib.job.fit import TOLD, predict, training_images
     from lt_calib.job.step import fit_or_load

@@ -4,10 +4,10 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from lt_calib.calibrate import cross_fitted, log_probs
 from lt_calib.measure import pieces
 from lt_calib.measure.bootstrap import picture_scores
 from lt_calib.measure.check import check_probs
+from lt_calib.measure.cross_fit import cross_fitted, log_probs
 from lt_calib.posthoc.temperature import Temperature
 from lt_calib.settings.check import make
 from tests.conftest import CONF, plugins

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from lt_calib.calibrate import CALIBRATORS, load_calibrator
 from lt_calib.errors import InputError
+from lt_calib.job.calibrators import CALIBRATORS, load_calibrator
 from lt_calib.job.results import write_rows
 from lt_calib.measure.binning import N_BINS
 from lt_calib.measure.cross_fit import log_probs
