@@ -86,8 +86,8 @@ def of_published_length(rows: Sequence[Row]) -> str:
     ours = markdown(rows, without=(*SHARED, *alike, *THEIRS))
     known = [row for row in rows if row.published]
     theirs = markdown(known, without=COLUMNS.keys() - {"method", "stage", *THEIRS})
-    published = f"Published, and ours minus that, in points:\n\n{theirs}" if known else ""
-    return "\n\n".join(filter(None, [said, ours, published]))
+    beside = f"Published, and ours minus that, in points:\n\n{theirs}" if known else ""
+    return "\n\n".join(part for part in (said, ours, beside) if part)
 
 
 def short_table(rows: Sequence[Row]) -> str:
