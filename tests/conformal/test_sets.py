@@ -62,10 +62,10 @@ def test_sets_by_hand():
     assert adjusted.sets(probs.log()).tolist() == [[1, 1, 0], [0, 1, 1], [0, 1, 1]]
 
 
-@pytest.mark.parametrize("n", [19, 47])
+@pytest.mark.parametrize("n", [10, 20])
 @pytest.mark.parametrize("fit", [marginal, prior_adjusted])
 def test_all_images_together_are_covered_as_promised_by_few_held_out_ones(fit, n):
-    """Between 1 - alpha and 1 - alpha + 1 / (n + 1), whatever the model: n = 19 and alpha = 0.1 give 0.9 exactly."""
+    """With probability 1 - alpha to 1 - alpha + 1 / (n + 1); the quantile without the + 1 would miss 18 and 14 %."""
     share, error = missed(fit, n)
     assert share < ALPHA + 3 * error
     assert share > ALPHA - 1 / (n + 1) - 3 * error
