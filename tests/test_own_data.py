@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from lt_calib.cache import entry
-from lt_calib.predict import predict_files
+from lt_calib.predicted import predict_files
 from lt_calib.predictor import load_run
 from lt_calib.run import run
 from tests.conftest import compose_config

@@ -18,7 +18,8 @@ from lt_calib.export import export
 from lt_calib.files.checkpoint import stage1_of
 from lt_calib.job.results import read_predictions
 from lt_calib.model.resnet_cifar import ResNetCIFAR
-from lt_calib.predict import main, read_resized
+from lt_calib.predict import main
+from lt_calib.predicted import read_resized
 from lt_calib.predictor import load_run
 from lt_calib.run import run
 from lt_calib.transform.resized_crop import ResizedCrop

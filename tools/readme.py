@@ -55,7 +55,8 @@ def methods_table(folder: Path) -> str:
 def metrics_table() -> str:
     """Return the Markdown table: one row a metric of conf/metric, by the first line of its docstring."""
     rows = ["| key | what it is | better |", "|---|---|---|"]
-    config = composed("+experiment=ce")
+    every = sorted(path.stem for path in (conf_dir() / "metric").glob("*.yaml"))
+    config = composed("+experiment=ce", f"metric=[{','.join(every)}]")
     for name in config.metric:
         function = get_object(config.metric[name]["_target_"])
         said = (inspect.getdoc(function) or "").splitlines()[0].replace("|", r"\|")

@@ -6,86 +6,24 @@
 import argparse
 import csv
 import io
-import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
-import numpy as np
-import torch
-from PIL import Image
 from torch import Tensor
 
 from lt_calib.closed_pipe import outlive_reader
 from lt_calib.conformal.beside import Beside, beside_of
-from lt_calib.dataset.files import kept_side, to_square
-from lt_calib.dataset.image import find_files, read_image
+from lt_calib.dataset.image import find_files
+from lt_calib.decision.cheapest import Cheapest, cheapest_of
 from lt_calib.errors import InputError
 from lt_calib.export import export
 from lt_calib.files.checkpoint import write_atomically
 from lt_calib.files.folder import check_writable
-from lt_calib.predictor import BATCH, Predictor, load_run
+from lt_calib.predicted import kept_size, predict_files, predict_rows, said_of
+from lt_calib.predictor import Predictor, load_run
 from lt_calib.prior.rows import at_prior
-
-
-def read_resized(
-    path: Path, shape: Sequence[int], transform: Any = None, resized: list[tuple[int, int]] | None = None
-) -> Tensor:
-    """Read an image file as (C, H, W) uint8, in color where C is 3, brought to H and W as the transform evaluates it.
-
-    Without a ``fit`` of the transform's its sides are stretched.
-
-    Args:
-        path: Of the file.
-        shape: (C, H, W).
-        transform: The run's.
-        resized: Takes width and height of an image that is resized.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    channels, height, width = shape
-    size = kept_size(shape, transform)
-    image = read_image(path, "RGB" if channels == 3 else "L", size=size[0] if height == width else None)
-    if resized is not None:
-        with Image.open(path) as stored:  # read_image may have decoded a JPEG at half its scale
-            resized += [stored.size] if stored.size not in (size, size[::-1]) else []
-    image = to_square(image, size[0], transform) if height == width else image.resize(size, Image.Resampling.BILINEAR)
-    left, top = (size[0] - width) // 2, (size[1] - height) // 2  # evaluation sees the middle of what is kept
-    image = image.crop((left, top, left + width, top + height))
-    return torch.from_numpy(np.array(image)).reshape(height, width, channels).permute(2, 0, 1)
-
-
-def kept_size(shape: Sequence[int], transform: Any) -> tuple[int, int]:
-    """Return width and height that images are resized to, before evaluation takes the middle of them."""
-    _, height, width = shape
-    side = kept_side(transform, height) if height == width else None
-    return (side, side) if side else (width, height)
-
-
-def predict_files(
-    predictor: Predictor, paths: Sequence[Path], unreadable: list[str], resized: list[tuple[int, int]]
-) -> Iterator[tuple[str, Tensor]]:
-    """Compute file and probabilities (K,) of images, batch by batch.
-
-    Args:
-        predictor: A finished run.
-        paths: Of the images.
-        unreadable: Takes a line for what cannot be read.
-        resized: Takes width and height of what is resized.
-    """
-    for start in range(0, len(paths), BATCH):
-        images, names = [], []
-        for path in paths[start : start + BATCH]:
-            try:
-                images.append(read_resized(path, predictor.image_shape, predictor.transform, resized))
-                names.append(str(path))
-            except InputError as error:
-                unreadable.append(str(error))
-        if images:
-            yield from zip(names, predictor.predict_proba(torch.stack(images)), strict=True)
 
 
 def columns(predictor: Predictor, top_k: int, every: bool) -> list[str]:
@@ -102,24 +40,6 @@ def cells(predictor: Predictor, probs: Tensor, group_of: dict[int, str], top_k: 
     named = [(c, predictor.class_names[c], p[c]) for c in most]
     top = [value for one in named[:top_k] for value in one]
     return [*named[0], group_of.get(most[0], ""), *top, *(p if every else [])]
-
-
-def predict_rows(predictor: Predictor, path: Path) -> Iterator[tuple[str, Tensor]]:
-    """Predict the features of a file: ``.npy``, or ``.npz`` with an array ``features`` or ``test_features``.
-
-    Raises:
-        InputError: the file holds no features of the run's width.
-    """
-    try:
-        found = np.load(path)
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise InputError(f"{path}, no file of features ({error}): this run's are in a .npy or .npz") from error
-    if not isinstance(found, np.ndarray):
-        name = next((name for name in ("features", "test_features") if name in found), None)
-        if name is None:
-            raise InputError(f"{path} has {', '.join(found)}; wanted is an array features (N, D)")
-        found = found[name]
-    yield from ((f"row {row}", probs) for row, probs in enumerate(predictor.predict_proba(found)))
 
 
 def main() -> None:
@@ -139,6 +59,7 @@ def main() -> None:
         "--sets", type=float, metavar="ALPHA", help="also the classes that may be meant; 0.1 misses 10 %%"
     )
     parser.add_argument("--sets-by", default="class_wise", metavar="METHOD", help="of lt_calib.conformal; class_wise")
+    parser.add_argument("--costs", type=Path, metavar="FILE", help="also the decision by least expected cost, of a CSV")
     parser.add_argument("--prior-input", action="store_true", help="the exported model takes the prior as an input")
     parser.add_argument("--trust", action="store_true", help="build parts from outside lt_calib that the run names")
     args = parser.parse_args()
@@ -146,6 +67,8 @@ def main() -> None:
         parser.error("name a folder of images, or --export FILE")
     if (args.prior_input and args.export is None) or (args.prior and args.images is None):
         parser.error("--prior-input is of --export FILE, and --prior of images")
+    if args.costs is not None and args.images is None:
+        parser.error("--costs is of images")
     if args.sets is not None and (args.images is None or args.prior):
         parser.error("--sets is of images, and not with --prior: sets are fitted at the held-out images' prior")
     for stream in (sys.stdout, sys.stderr):  # names of files may hold what the terminal's encoding has not
@@ -160,7 +83,12 @@ def main() -> None:
             print(f"written: {args.export}")
         if args.images is not None:
             beside = beside_of(args.run, predictor, args.sets, args.sets_by, args.trust)
-            predict_into(args.out, predictor, args.images, args.top_k, args.probabilities, args.prior, args.run, beside)
+            besides: list[Beside | Cheapest] = [] if beside is None else [beside]
+            if args.costs is not None:
+                besides.append(cheapest_of(args.run, predictor, args.costs))
+            predict_into(
+                args.out, predictor, args.images, args.top_k, args.probabilities, args.prior, args.run, besides
+            )
     except ValueError as error:
         sys.exit(str(error))
 
@@ -173,7 +101,7 @@ def predict_into(
     every: bool = False,
     prior: str | None = None,
     run: Path | None = None,
-    beside: Beside | None = None,
+    besides: Sequence[Beside | Cheapest] = (),
 ) -> None:
     r"""Predict an image, or all below a folder, and write the table; what cannot be read costs itself alone.
 
@@ -187,7 +115,7 @@ def predict_into(
         every: Whether every class's probability does.
         prior: Class frequencies that the probabilities are re-weighed to; ``"estimate"`` finds those of the images.
         run: The run's folder, whose held-out part stands behind an estimate.
-        beside: Further columns.
+        besides: Further columns.
 
     Raises:
         InputError: no image could be read, the table cannot be written, or ``top_k`` is out of its range.
@@ -203,7 +131,7 @@ def predict_into(
         paths, hidden = find_files(images, unreadable)
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow([*columns(predictor, top_k, every), *(beside.names if beside else [])])
+    writer.writerow([*columns(predictor, top_k, every), *(name for beside in besides for name in beside.names)])
     group_of = {c: name for name, classes in predictor.groups.items() for c in classes}
     found = predict_rows(predictor, images) if of_rows else predict_files(predictor, paths, unreadable, resized)
     said = ""
@@ -211,7 +139,7 @@ def predict_into(
         found, said = at_prior(found, predictor, prior, run, out.with_name(f"{out.stem}_prior.csv"))
     count = 0
     for count, (name, probs) in enumerate(found, start=1):  # noqa: B007
-        further = beside.cells(probs) if beside else []
+        further = [cell for beside in besides for cell in beside.cells(probs)]
         writer.writerow([name, *cells(predictor, probs, group_of, top_k, every), *further])
     for line in unreadable:
         print("skipped:", "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line))
@@ -223,14 +151,8 @@ def predict_into(
         print(said_of(resized, kept_size(predictor.image_shape, predictor.transform)))
     how = "calibrated" if predictor.calibrator is not None else "not calibrated: the run has no posthoc calibrator"
     print(f"{count} images, {skipped}; {how}; written: {out}")
-    for line in [said] * bool(said) + (beside.said() if beside else []):
+    for line in [said] * bool(said) + [line for beside in besides for line in beside.said()]:
         print(line)
-
-
-def said_of(resized: Sequence[tuple[int, int]], size: tuple[int, int]) -> str:
-    """Say how many images were resized, from the smallest to the largest by area, and to what size."""
-    ends = dict.fromkeys(f"{w} x {h}" for w, h in (min(resized, key=math.prod), max(resized, key=math.prod)))
-    return f"{len(resized)} images resized: from {' to '.join(ends)} pixels, to {size[0]} x {size[1]}"
 
 
 if __name__ == "__main__":
