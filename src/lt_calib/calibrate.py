@@ -22,7 +22,7 @@ from lt_calib.settings.check import check_keys, make, refuse_untrusted
 from lt_calib.settings.schema import composed
 
 USAGE = (
-    "usage: python -m lt_calib.calibrate RUN posthoc=temperature|vector|class_temperature|isotonic|none "
+    "usage: python -m lt_calib.calibrate RUN posthoc=temperature|bias_corrected|vector|class_temperature|isotonic|none "
     "[--prior uniform|train|forward50|COUNTS.csv] [--trust], or python -m lt_calib.calibrate RUN --risk 0.05"
 )
 
