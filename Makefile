@@ -18,7 +18,7 @@ BIN := .venv/bin
 	touch $@
 
 demo: .venv/.installed
-	$(BIN)/python -m lt_calib.run +experiment=cutout_awabs dataset=digits_lt hydra.run.dir=outputs/demo
+	$(BIN)/python -m lt_calib.run +experiment=cutmix_awabs dataset=digits_lt dataset.val_per_class=10 posthoc=temperature hydra.run.dir=outputs/demo
 
 demo-folder: .venv/.installed
 	$(BIN)/python -m tools.demo_folder

@@ -4,7 +4,7 @@ import re
 import pytest
 from rich.console import Console
 
-from lt_calib.job.screen import COLUMNS, print_table, show
+from lt_calib.job.screen import COLUMNS, in_short, print_table, show
 
 TEST = {
     "acc": 1.0, "ece": 0.1234, "ece_floor_mean": 0.0123, "ece_floor_q95": 0.0177, "nll": 12.345, "acc_head": 1.0,
@@ -46,3 +46,14 @@ def test_what_is_not_measured_has_no_column():
     assert text.count("1.250") == 4
     assert not re.search(r"\bacc\b|tail  ", text)
     assert "stage" in printed(80, {"aurc": 0.1})
+
+
+def test_the_last_row_is_told_in_a_sentence():
+    within = TEST | {"ece": 0.0176, "overconf": 0.01}
+    assert "can be taken at its word" in in_short(within)
+    above = in_short(TEST | {"overconf": -0.1})
+    assert "10.0 points not sure enough" in above
+    assert "12.3 %" in above
+    assert "10.0 points too sure" in in_short(TEST | {"overconf": 0.1})
+    assert in_short({"acc": 1.0, "ece": 0.1}) == ""
+    assert printed(80, within).count("In short, of 2 class temperature:") == 1

@@ -72,6 +72,27 @@ def print_table(results: Mapping[str, Any], console: Console | None = None) -> N
     for stage, found in calibrated:
         for doubt in found.get("doubts", []):
             console.print(Text(f"* {_name(stage, found)}: {doubt}"))
+    label, test = list(rows.items())[-1]
+    if said := in_short(test):
+        console.print(Text(f"In short, of {label.rstrip('*')}: {said}"))
+
+
+def in_short(test: Mapping[str, float | None]) -> str:
+    """Say in a sentence whether the confidence can be taken at its word; nothing where ECE or floor is not measured."""
+    ece, least = test.get("ece"), test.get("ece_floor_q95")
+    if ece is None or least is None:
+        return ""
+    if ece <= least:
+        return (
+            f"its confidence can be taken at its word; an ECE of {100 * ece:.1f} % is what a calibrated model of that "
+            f"confidence has on these images, too (up to {100 * least:.1f} %)."
+        )
+    lean = test.get("overconf") or 0.0
+    way = "too sure" if lean > 0 else "not sure enough"
+    return (
+        f"its confidence cannot be taken at its word: on average it is {100 * abs(lean):.1f} points {way}, and its ECE "
+        f"of {100 * ece:.1f} % lies above the {100 * least:.1f} % that a calibrated model stays below in 95 of 100 cases."
+    )
 
 
 def _name(stage: str, calibrated: Mapping[str, Any]) -> str:
