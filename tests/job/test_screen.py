@@ -31,7 +31,7 @@ def test_no_number_is_cut(width, method):
         assert text.count(show(key, TEST)) >= 4, key
     assert "…" not in text
     words = re.sub(r"\s", "", text)
-    assert words.count("class") == 2 * (method == "class_temperature") or "[bold]" in text
+    assert words.count("class") == 3 * (method == "class_temperature") or "[bold]" in text
     if width >= 80 and method == "class_temperature":
         assert max(map(len, text.splitlines())) <= width
 

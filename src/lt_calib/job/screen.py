@@ -91,7 +91,7 @@ def in_short(test: Mapping[str, float | None]) -> str:
     way = "too sure" if lean > 0 else "not sure enough"
     return (
         f"its confidence cannot be taken at its word: on average it is {100 * abs(lean):.1f} points {way}, and its ECE "
-        f"of {100 * ece:.1f} % lies above the {100 * least:.1f} % that a calibrated model stays below in 95 of 100 cases."
+        f"of {100 * ece:.1f} % lies above the {100 * least:.1f} % that a calibrated model stays below 95 times in 100."
     )
 
 
