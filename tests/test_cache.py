@@ -73,6 +73,7 @@ def test_stage_1_is_trained_once(tmp_path, fits, caplog):
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
+@pytest.mark.slow
 def test_a_stage_1_that_went_on_with_other_sources_is_not_kept(tmp_path, monkeypatch, caplog):
     shared = [*STAGE1, "stage1.max_epochs=2", "dataset.batch_size=1000", "cache=on", f"cache.root={tmp_path / 'cache'}"]
     monkeypatch.setattr(sources, "sources_of_this_process", lambda: source)

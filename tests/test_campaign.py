@@ -91,7 +91,7 @@ def test_a_surface_is_over_the_stage_1_of_its_campaign(surface, campaign_of_stag
 
 
 def test_what_there_is_no_campaign_of(tmp_path, monkeypatch):
-    with pytest.raises(InputError, match="no campaign publishd; there are: best, ingredients, medium, medium_surf"):
+    with pytest.raises(InputError, match="no campaign publishd; there are: best, frozen, ingredients, medium, medi"):
         campaign.jobs_of("publishd")
     (tmp_path / "odd.yaml").write_text("seed: [0]\nif: [1]\ndataset: [a]\nexperiment: [ce]\nseeds: [0]\n")
     monkeypatch.setattr(campaign, "campaigns", lambda: tmp_path)

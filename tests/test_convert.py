@@ -87,6 +87,7 @@ def test_all_of_version_0_1_0_is_converted_and_nothing_else(old):
     assert {path.name for path in written} >= {"config.yaml", "results.json"}
 
 
+@pytest.mark.slow
 def test_converting_twice_changes_nothing(old):
     assert convert(old)
     once = contents(old)
@@ -105,6 +106,7 @@ def test_numbers_stay_as_they_are(old):
         assert content.get("dataset", {}).items() <= now.get("dataset", {}).items()
 
 
+@pytest.mark.slow
 def test_the_command(old, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["convert", str(old / "results"), str(old / "run")])
     command()

@@ -62,5 +62,9 @@ def test_it_goes_on_from_the_weights_and_is_whole_without_them(weights, tmp_path
 def test_weights_that_are_drawn_and_images_that_are_normalized_are_refused(weights, tmp_path):
     with pytest.raises(InputError, match="whose weights are drawn at random"):
         run(compose_config(*SHORT, "model.pretrained=false"), tmp_path / "run")
+    with pytest.raises(InputError, match="for a pretrained network"):
+        run(
+            compose_config(*SHORT, "stage1=adapter", "stage1.pretrained=false", f"model.checkpoint={weights}"), tmp_path
+        )
     with pytest.raises(InputError, match="the network normalizes images itself"):
         run(compose_config(*SHORT, f"model.checkpoint={weights}", "transform.mean=[0.5,0.5,0.5]"), tmp_path / "run")

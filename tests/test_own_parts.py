@@ -142,6 +142,7 @@ def test_it_is_trained_and_recorded(lab):
     assert 0 < results["stage2"]["test"]["median"] < 1
 
 
+@pytest.mark.slow
 @pytest.mark.command
 def test_it_is_cached_by_its_files_content(lab):
     (entry,) = (lab / "cache").glob("*.json")
@@ -156,6 +157,7 @@ def test_it_is_cached_by_its_files_content(lab):
     assert "it is taken from the cache" not in edited.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.command
 def test_it_is_predicted_with_if_it_is_trusted(lab, tmp_path):
     Image.fromarray(np.full((40, 50, 3), 90, dtype=np.uint8)).save(tmp_path / "a.png")
@@ -205,6 +207,7 @@ def test_with_a_loss_of_ones_own_alone_nothing_need_be_trusted(at_lab, tmp_path)
     calibrate_folder(tmp_path, ["posthoc=temperature"])
 
 
+@pytest.mark.slow
 def test_a_backbone_of_torchvisions_at_64_pixels(tmp_path):
     words = [w for w in TINY if "backbone" not in w]
     job = [*words, "model=torchvision", "dataset.size=64", "dataset.if=100", "dataset.batch_size=64", "stage2=awabs"]

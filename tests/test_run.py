@@ -121,6 +121,7 @@ def logits(folder: Path, name: str = "stage2_test_logits") -> np.ndarray:
         return file[name]
 
 
+@pytest.mark.slow
 def test_seeds(tmp_path, composed):
     for i, (name, seed) in enumerate((("a", 0), ("b", 0), ("c", 1))):
         np.random.seed(i)  # what the process drew before must not matter
@@ -130,6 +131,7 @@ def test_seeds(tmp_path, composed):
     assert not np.array_equal(logits(tmp_path / "a"), logits(tmp_path / "c"))
 
 
+@pytest.mark.slow
 def test_a_finished_stage_1_is_taken(finished, composed, tmp_path):
     given = f"stage1.ckpt_path={finished / 'stage1.ckpt'}"
     val = "dataset.val_per_class=10"
@@ -189,6 +191,7 @@ def die_in(monkeypatch: pytest.MonkeyPatch, function: str, call: int) -> None:
     monkeypatch.setattr(f"lt_calib.{function}", dying)
 
 
+@pytest.mark.slow
 def test_the_logger_is_told_each_epoch_once_however_often_the_run_is_killed(composed, tmp_path, monkeypatch, told):
     settings = [*SHORT, "stage1.max_epochs=3", "stage2.max_epochs=2", "dataset.batch_size=1000"]  # a step an epoch
     moments = [
@@ -220,6 +223,7 @@ class Another(NoLogger):
     """The logger of the second start."""
 
 
+@pytest.mark.slow
 def test_another_logger_is_told_what_the_first_one_was_told(composed, tmp_path, monkeypatch, told):
     settings = [*SHORT, "stage1.max_epochs=3", "dataset.batch_size=1000"]
     with monkeypatch.context() as patch:
@@ -306,6 +310,7 @@ def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.command
 def test_multirun_with_a_job_that_fails(tmp_path):
     done = command(
@@ -330,6 +335,7 @@ def test_a_typo_is_answered_without_a_traceback(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.command
 def test_it_runs_where_wandb_is_not_installed_and_without_a_terminal(tmp_path):
     blocker = tmp_path / "site" / "wandb"

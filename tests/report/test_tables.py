@@ -60,7 +60,9 @@ def test_the_recipes_are_those_of_conf():
     for path in (CONF / "stage1").glob("*.yaml"):
         said = re.search(r"dataset\.batch_size=\d+", path.read_text())
         data = ["dataset=digits_features_lt", "model=none"] if "frozen: true" in path.read_text() else digits
-        data = [*digits[: -len(SMALL)], "model=resnet50"] if "network." in path.read_text() else data
+        data = [*digits[: -len(SMALL)], "model=resnet50"] if path.stem == "fresh_block" else data
+        data = [*data, "stage1.pretrained=false"] if path.stem in ("finetune", "adapter") else data
+        data = [*data, "~stage1.adapter"] if path.stem == "adapter" else data
         job = built(*data, f"stage1={path.stem}", said[0] if said else "dataset.batch_size=128")
         own[path.stem] = job.record["recipe"]
     assert recipe_name(RECIPE) == "representation"

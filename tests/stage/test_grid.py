@@ -137,6 +137,7 @@ def test_a_point_that_diverges_does_so_alone(tmp_path, batch_size, decay, epoch)
         draw_point(tmp_path / "bad", bad["point"])
 
 
+@pytest.mark.slow
 def test_experiments_own_settings_that_diverge_end_the_run_and_leave_the_others(tmp_path):
     job = [*ONE, "+experiment=cutmix_awabs", *DECAYS, "stage2.lr=0.1", "stage2.weight_decay=1e25"]
     cfg = compose_config(*job, "+grid.weight_decay=[0.0002]")
@@ -173,6 +174,7 @@ def test_the_points_differ_and_the_choice_is_the_validation_parts(gridded):
     assert results["stage2"]["test"]["nll"] == pytest.approx(points[grid["chosen"]]["test"]["nll"], abs=2e-5)
 
 
+@pytest.mark.slow
 def test_one_point_in_full(gridded, monkeypatch, capsys):
     def command(point: str) -> object:
         monkeypatch.setattr(sys, "argv", ["report", str(gridded), "--point", point])
@@ -213,7 +215,7 @@ def test_without_a_choice_the_result_is_the_experiments_own(tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (["+grid.eps_hed=[0.1]"], "grid.eps_hed is no setting of this stage 2; there are: lr_factor"),
+        (["+grid.eps_hed=[0.1]"], "grid.eps_hed is no setting of this stage 2; there are: lr, lr_factor"),
         (["grid.eps_head=0.1"], "must be a list"),
         (["grid.select=ece"], "grid.select=ece must be nll"),
         (["grid.select=nll"], "set dataset.val_per_class=200"),

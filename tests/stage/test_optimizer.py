@@ -36,6 +36,7 @@ def test_the_rates_of_all_200_epochs_are_the_published_ones():
         schedule.step()
 
 
+@pytest.mark.slow
 def test_ten_steps_are_those_of_a_plain_loop_of_sgd():
     """The slow twin sets each epoch's rate by hand, as versions before did."""
     job = built(*JOB, "stage1.max_epochs=10", "stage1.lr=0.1", "dataset.batch_size=1000", "trainer.eval_every=10")

@@ -41,6 +41,7 @@ def test_a_decay_out_of_range(decay):
         WeightAverage(nn.Linear(1, 1), decay)
 
 
+@pytest.mark.slow
 def test_a_run_ends_with_the_average_of_its_steps(tmp_path, monkeypatch):
     """The twin: every step's weights, recorded, and averaged afterwards."""
     from lt_calib.stage.representation import RepresentationModule

@@ -96,6 +96,7 @@ def test_a_stage_1_of_two_processes_is_trained_once_and_is_not_that_of_one(tmp_p
     assert not torch.equal(first["conv1.weight"], one["conv1.weight"])
 
 
+@pytest.mark.slow
 def test_stage_1_is_what_the_pieces_of_each_batch_give(two):
     wanted = stage1_in_two_pieces(*TWO, *VAL)
     got = weights(two / "stage1.ckpt", "backbone")

@@ -40,7 +40,10 @@ def build_network(cfg: DictConfig, data: Data, seed: int | None = None) -> tuple
                 f"model.backbone {type(backbone).__name__} has no num_features, the number of what it computes for an "
                 "image: give the class that attribute, or take model=torchvision model.name=NAME"
             )
-        backbone = build_pretrained(cfg, data, backbone) if cfg.stage1.get("pretrained") else backbone
+        if cfg.stage1.get("pretrained"):
+            backbone = build_pretrained(cfg, data, backbone)
+        elif "adapter" in cfg.stage1:
+            raise InputError("stage1.adapter is for a pretrained network: set stage1.pretrained=true")
         return backbone, make(cfg, "model.classifier", features, data.num_classes)
 
 
