@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from lt_calib.errors import InputError
 from lt_calib.files.checkpoint import load_stage, stage1_of
 from lt_calib.job.build_features import backbone_of
+from lt_calib.job.build_prior import Own, run_prior
 from lt_calib.job.calibrators import CALIBRATORS, load_calibrator
 from lt_calib.job.results import read_results
 from lt_calib.posthoc.base import Calibrator
 from lt_calib.prior.named import prior_of
-from lt_calib.prior.own import Own, run_prior
 from lt_calib.prior.reweigh import reweighed
 from lt_calib.settings.check import make, refuse_untrusted
 from lt_calib.settings.schema import register
@@ -81,7 +81,7 @@ class Predictor(nn.Module):
         return self.calibrator.probs(logits.double()).float()
 
     def own_prior(self) -> Own:
-        """Find the prior that its own predictions are for, see :func:`lt_calib.prior.own.own_prior`.
+        """Find the prior that its own predictions are for, see :func:`lt_calib.job.build_prior.own_prior`.
 
         Raises:
             InputError: no run says.

@@ -16,9 +16,9 @@ from lt_calib.conformal.interpolated import interpolated
 from lt_calib.conformal.marginal import marginal
 from lt_calib.conformal.prior_adjusted import prior_adjusted
 from lt_calib.errors import InputError
+from lt_calib.job.build_prior import own_prior
 from lt_calib.job.parts import Splits
 from lt_calib.job.results import read_predictions, read_results, write_json
-from lt_calib.prior.own import own_prior
 from lt_calib.settings.schema import register
 
 FITS = {fit.__name__: fit for fit in (marginal, class_wise, prior_adjusted, interpolated)}

@@ -9,13 +9,13 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from lt_calib.errors import InputError
+from lt_calib.job.build_prior import Own, run_prior
 from lt_calib.job.calibrators import CALIBRATORS, load_calibrator
 from lt_calib.job.results import write_rows
 from lt_calib.measure.binning import N_BINS
 from lt_calib.measure.cross_fit import log_probs
 from lt_calib.measure.weighted import effective_size, weighted_metrics
 from lt_calib.prior.named import prior_of
-from lt_calib.prior.own import Own, run_prior
 from lt_calib.prior.reweigh import image_weights, shifted
 from lt_calib.report.group import Run, plain
 from lt_calib.report.read import logits_of, not_counted, reading

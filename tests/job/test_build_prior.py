@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from lt_calib.errors import InputError
-from lt_calib.prior.own import own_prior
+from lt_calib.job.build_prior import own_prior
 from tests.conftest import compose_config
 
 COUNTS = [60, 30, 10]
