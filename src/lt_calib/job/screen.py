@@ -74,7 +74,8 @@ def print_table(results: Mapping[str, Any], console: Console | None = None) -> N
             console.print(Text(f"* {_name(stage, found)}: {doubt}"))
     label, test = list(rows.items())[-1]
     if said := in_short(test):
-        console.print(Text(f"In short, of {label.rstrip('*')}: {said}"))
+        doubted = " But its calibrator is doubted, see above." if label.endswith("*") else ""
+        console.print(Text(f"In short, of {label.rstrip('*')}: {said}{doubted}"))
 
 
 def in_short(test: Mapping[str, float | None]) -> str:
