@@ -15,6 +15,7 @@ from lt_calib.job.results import read_predictions, write_predictions
 from lt_calib.measure.cross_fit import cross_fitted, made_worse
 from lt_calib.measure.per_class import per_class
 from lt_calib.metric.ece import expected_calibration_error
+from lt_calib.posthoc.temperature import best_temperature
 from lt_calib.posthoc.vector import Vector
 from lt_calib.predictor import load_run
 from lt_calib.run import run
@@ -46,7 +47,7 @@ def test_a_finished_run_is_calibrated_from_its_validation_logits(folder):
     assert {k: v for k, v in after.items() if k != "calibrated"} == {
         k: v for k, v in before.items() if k != "calibrated"
     }
-    calibrator = load_calibrator(folder / "calibrators.ckpt", "stage2", 10, after["calibrated"]["stage2"])
+    calibrator = load_calibrator(folder / "calibrators.ckpt", "stage2", [9] * 10, after["calibrated"]["stage2"])
     logits, targets = read_predictions(folder / "predictions.npz")["stage2"]["test"]
     accuracy = float((calibrator(logits).argmax(1) == targets).float().mean())
     assert accuracy == pytest.approx(after["calibrated"]["stage2"]["test"]["acc"])
@@ -76,11 +77,12 @@ def test_what_was_fitted_to_a_picture_does_not_judge_it():
     draws = torch.Generator().manual_seed(0)
     targets = torch.arange(60) % 10  # six of each class, in turn
     logits = 2 * torch.randn(60, 10, generator=draws)
+    logits[:, 0] = torch.arange(60) / 10  # the order in which a class is dealt out, class c from fold c mod 5 on
     bare = partial(Vector, strength=0)
     out = cross_fitted(bare, logits, targets)
     assert out is not None
     for fold in range(5):
-        held = torch.arange(60) // 10 % 5 == fold
+        held = (torch.arange(60) // 10 + targets) % 5 == fold
         alone = bare(10).fit(logits[~held], targets[~held])(logits[held])
         torch.testing.assert_close(out[held].exp(), alone)
     own = bare(10).fit(logits, targets)(logits).log()
@@ -132,7 +134,7 @@ def test_a_file_that_would_build_something_else(folder, target, said):
     content["posthoc"]["_target_"] = target
     torch.save(content, folder / "calibrators.ckpt")
     with pytest.raises(InputError, match=said):
-        load_calibrator(folder / "calibrators.ckpt", "stage2", 10, {})
+        load_calibrator(folder / "calibrators.ckpt", "stage2", [9] * 10, {})
 
 
 def test_calibrators_of_another_calibration_than_the_results(folder):
@@ -189,7 +191,7 @@ def test_intervals_and_classes_are_of_the_calibrated_probabilities(folder):
         found = after["calibrated"][stage]
         low, high = found["test_intervals"]["nll"]
         assert low <= found["test"]["nll"] <= high
-        calibrator = load_calibrator(folder / "calibrators.ckpt", stage, 10, found)
+        calibrator = load_calibrator(folder / "calibrators.ckpt", stage, [9] * 10, found)
         assert calibrator.settings()["temperature"] != pytest.approx(1, abs=0.01)  # or nothing would be told apart
         expected = per_class(calibrator.probs(logits.double()).float(), targets)
         assert found["test_per_class"]["confidence"] == pytest.approx(expected["confidence"], abs=1e-5)
@@ -268,3 +270,22 @@ def test_a_folder_that_cannot_be_written_is_said_before_the_work(folder, monkeyp
     (folder / "calibrators.ckpt").mkdir()
     with pytest.raises(InputError, match=r"calibrators.ckpt is a folder"):
         calibrate_folder(folder, ["posthoc=temperature"])
+
+
+def test_what_is_fitted_to_a_long_tailed_part_is_weighed_to_balance(tmp_path):
+    """val_fraction holds a part out that is as long-tailed: T is that of weights 1 / n_c, scaled."""
+    results = run(compose_config(*RUN, "dataset.val_fraction=0.2", "posthoc=temperature"), tmp_path)
+    logits, targets = read_predictions(tmp_path / "predictions.npz")["stage2"]["val"]
+    counts = torch.bincount(targets, minlength=10)
+    assert counts.max() > 4 * counts.min()
+    weights = 1 / counts[targets].double()
+    weights *= weights.sum() / weights.square().sum()
+    found = results["calibrated"]["stage2"]
+    plain = float(best_temperature(logits.double(), targets))
+    assert found["parameters"]["temperature"] == pytest.approx(
+        float(best_temperature(logits.double(), targets, weights))
+    )
+    assert found["parameters"]["temperature"] != pytest.approx(plain, rel=1e-3)
+    assert found["effective_size"] == pytest.approx(float(weights.sum()))
+    assert "val" not in found
+    assert results["dataset"]["val_fraction"] == 0.2

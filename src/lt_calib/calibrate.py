@@ -58,8 +58,8 @@ def calibrate_folder(
     check_writable(folder, "results.json", CALIBRATORS, cure="copy the run to one that can")
     if old.figures:
         check_writable(folder / "figures")
-    posthoc = posthoc_of(cfg) if "_target_" in cfg.posthoc else None
     data, prior = results["dataset"], None
+    posthoc = posthoc_of(cfg, data["class_counts"]) if "_target_" in cfg.posthoc else None
     if asked is not None:
         names = data.get("class_names") or [str(c) for c in range(len(data["class_counts"]))]
         prior = prior_of(asked, data["class_counts"], names)

@@ -10,6 +10,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
+from lt_calib.ensemble.load import MEMBERS, load_ensemble
 from lt_calib.errors import InputError
 from lt_calib.files.checkpoint import load_stage, stage1_of
 from lt_calib.job.build_features import backbone_of
@@ -160,6 +161,8 @@ class Predictor(nn.Module):
 def load_run(folder: Path | str, trust: bool = False) -> Predictor:
     """Load a finished run: its last stage, and the calibrator that was fitted to that where there is one.
 
+    Of an average of runs (``lt_calib.ensemble``) all members.
+
     Only files of this package's making are read. They build the network, its classifiers, the transform and the
     calibrator, nothing else, and only this package's classes unless you trust them.
 
@@ -174,6 +177,8 @@ def load_run(folder: Path | str, trust: bool = False) -> Predictor:
         InputError: the folder holds no finished run, a file of it is damaged, or it names code outside the package.
     """
     folder = Path(folder)
+    if (folder / MEMBERS).is_file():
+        return load_ensemble(folder, trust)
     missing = [name for name in FILES if not (folder / name).exists()]
     cfg: Any = OmegaConf.load(folder / "config.yaml") if "config.yaml" not in missing else None
     if missing == ["stage1.ckpt"] and cfg.stage1.ckpt_path:
@@ -195,11 +200,12 @@ def load_run(folder: Path | str, trust: bool = False) -> Predictor:
         path = folder / "stage2.ckpt"
     else:
         path = stage1_of(folder, cfg.stage1.ckpt_path, results["stage1"].get("sha256"))
-    facts = {key: data[key] for key in ("name", "val_per_class", "split_seed") if key in data}
+    facts = {key: data[key] for key in ("name", "val_per_class", "val_fraction", "split_seed") if key in data}
     load_stage(path, backbone, classifier, facts | {"imbalance_factor": float(data["imbalance_factor"])})
     stage = "stage2" if two_stages else "stage1"
     about = results["calibrated"]
-    calibrator = load_calibrator(folder / CALIBRATORS, stage, k, about[stage], trust) if about else None
+    path, counts = folder / CALIBRATORS, data["class_counts"]
+    calibrator = load_calibrator(path, stage, counts, about[stage], trust) if about else None
     seen = results["transform"] if len(shape) == 3 else {"mean": [0.0], "std": [1.0]}
     whole = backbone if network is None else nn.Sequential(network, backbone)
     predictor = Predictor(whole, classifier, calibrator, seen["mean"], seen["std"], shape)

@@ -15,7 +15,8 @@ NAMES = plugins("posthoc")
 
 
 def make(name: str, k: int = 5):
-    return check.make(OmegaConf.create({"posthoc": OmegaConf.load(CONF / "posthoc" / f"{name}.yaml")}), "posthoc", k)
+    cfg = OmegaConf.create({"posthoc": OmegaConf.load(CONF / "posthoc" / f"{name}.yaml")})
+    return check.make(cfg, "posthoc", k, class_counts=[500, 200, 80, 30, 10][:k])
 
 
 def sample(seed: int = 0, n: int = 2000) -> tuple[torch.Tensor, torch.Tensor]:

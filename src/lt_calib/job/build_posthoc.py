@@ -1,5 +1,6 @@
 """How finished stages are calibrated, from the setting ``posthoc``."""
 
+from collections.abc import Sequence
 from functools import partial
 
 from omegaconf import DictConfig
@@ -18,14 +19,19 @@ def build_posthoc(cfg: DictConfig, data: Data, held_out: bool) -> Posthoc:
         InputError: nothing is held out to fit it to.
     """
     refuse_without_validation(held_out)
-    posthoc = posthoc_of(cfg)
+    posthoc = posthoc_of(cfg, data.cut_counts)
     posthoc.make(data.num_classes)
     return posthoc
 
 
-def posthoc_of(cfg: DictConfig) -> Posthoc:
-    """Build the calibrator's class with its settings, and name it: by its file, one of one's own by its class."""
-    part: partial = make(cfg, "posthoc")
+def posthoc_of(cfg: DictConfig, class_counts: Sequence[int]) -> Posthoc:
+    """Build the calibrator's class with its settings, and name it: by its file, one of one's own by its class.
+
+    Args:
+        cfg: With ``posthoc``.
+        class_counts: (K,) training images of each class, for a calibrator that asks for them.
+    """
+    part: partial = make(cfg, "posthoc", class_counts=list(class_counts))
     module, name = part.func.__module__, part.func.__name__
     method = module.rsplit(".", 1)[-1] if module.startswith("lt_calib.") else name
     return Posthoc(part, method, plain(cfg.posthoc))

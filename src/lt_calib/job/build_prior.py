@@ -47,13 +47,19 @@ def own_prior(cfg: DictConfig, dataset: Mapping[str, Any], stage: str, trust: bo
         trust: Whether sampler and loss from outside the package may be built.
 
     Raises:
-        InputError: sampler or loss is from outside the package and not trusted, or draws a class never.
+        InputError: the members of an average have none in common; sampler or loss is from outside the package and not
+            trusted, or draws a class never.
     """
+    if "own_prior" in dataset:  # of an average of runs, whose members have said it
+        kept = dataset["own_prior"][stage]
+        if kept is None:
+            raise InputError("its members' predictions are for different priors, and their average is for none")
+        return Own(torch.tensor(kept["prior"], dtype=torch.float64), kept["why"])
     classifier = cfg.stage2.get("classifier") if stage == "stage2" else None
     kind = get_object(classifier._target_) if classifier is not None else None
     if classifier is not None and getattr(kind, "balances", False):
-        kept = 1 - float(classifier.get("tau", 1.0)) if hasattr(kind, "adjusts") else 0.0
-        before = own_prior(cfg, dataset, "stage1", trust).prior.pow(kept)
+        left = 1 - float(classifier.get("tau", 1.0)) if hasattr(kind, "adjusts") else 0.0
+        before = own_prior(cfg, dataset, "stage1", trust).prior.pow(left)
         return Own(before / before.sum(), f"its classifier is {classifier._target_.rsplit('.', 1)[-1]}")
     node = cfg[stage]
     for part in ("sampler", "loss"):

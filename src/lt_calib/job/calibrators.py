@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ def calibrate(
     metrics: Metrics,
     n_bins: int,
     prior: Tensor | None = None,
-    in_turn: bool = False,
+    tailed: bool = False,
 ) -> tuple[dict[str, Any], dict[str, Calibrator]]:
     """Fit one calibrator for each stage to its validation logits, and measure it on the test set.
 
@@ -49,7 +49,7 @@ def calibrate(
         metrics: Name -> function.
         n_bins: Of the ECE, and of all that stands beside it.
         prior: Class frequencies (K,) that the validation part is weighed to; None takes it as it is.
-        in_turn: Whether that part is of training rows that were held out in turn; then None is of equal ones.
+        tailed: Whether that part is as long-tailed as the training images; then None is of equal ones.
 
     Returns:
         Stage -> ``{"method", "parameters", "doubts", "test", "val", ...}``, and stage -> calibrator; ``"doubts"`` are
@@ -63,8 +63,8 @@ def calibrate(
     for stage, splits in predictions.items():
         refuse_without_validation("val" in splits)
         held_out, labels = splits["val"]
-        if in_turn and prior is None:
-            prior = uniform_over(labels, held_out.shape[1])  # these rows have the tail
+        if tailed and prior is None:
+            prior = uniform_over(labels, held_out.shape[1])
         weights = None if prior is None else image_weights(labels, prior)
         with warnings.catch_warnings():  # they are logged below, with the stage
             warnings.simplefilter("ignore")
@@ -92,15 +92,20 @@ def calibrate(
     return found, calibrators
 
 
+def as_tailed(results: Mapping[str, Any]) -> bool:
+    """Say whether a run's validation part is as long-tailed as its training images, which it was a part of."""
+    return "cross_fit" in results or bool(results["dataset"].get("val_fraction"))
+
+
 def load_calibrator(
-    path: Path, stage: str, num_classes: int, about: Mapping[str, Any], trust: bool = False
+    path: Path, stage: str, class_counts: Sequence[int], about: Mapping[str, Any], trust: bool = False
 ) -> Calibrator:
     """Read one stage's calibrator.
 
     Args:
         path: Of the file.
         stage: ``"stage1"`` or ``"stage2"``.
-        num_classes: K.
+        class_counts: (K,) training images of each class.
         about: What results.json says of it, which must be the same.
         trust: Whether a calibrator from outside the package may be built.
 
@@ -111,8 +116,8 @@ def load_calibrator(
     node = OmegaConf.create({"posthoc": content.get("posthoc")})
     refuse_untrusted(node, str(path), trust)
     try:
-        posthoc = posthoc_of(node)
-        calibrator = posthoc.make(num_classes)
+        posthoc = posthoc_of(node, class_counts)
+        calibrator = posthoc.make(len(class_counts))
         calibrator.load_state_dict(content[stage])
         same = posthoc.method == about["method"] and calibrator.settings() == about["parameters"]
     except (KeyError, TypeError, AttributeError, RuntimeError, HydraException) as error:
@@ -143,7 +148,7 @@ def add_calibrated(
     if posthoc is not None:
         groups, n_bins = results["dataset"]["groups"], results.get("n_bins", N_BINS)
         results["calibrated"], calibrators = calibrate(
-            posthoc, predictions, groups, metrics, n_bins, prior, "cross_fit" in results
+            posthoc, predictions, groups, metrics, n_bins, prior, as_tailed(results)
         )
         states = {stage: calibrator.state_dict() for stage, calibrator in calibrators.items()}
         content = {"schema": 1, "posthoc": posthoc.settings, **states}

@@ -16,10 +16,33 @@ if TYPE_CHECKING:
 FOLDS = 5
 
 
+def deal(logits: Tensor, targets: Tensor, folds: int = FOLDS) -> Tensor:
+    """Deal the images of each class out to folds, the next class going on where the last one ended.
+
+    Within a class they come in the order of their logits, whatever order they are given in; equal rows, which are one
+    image counted twice, come into one fold.
+
+    Args:
+        logits: (N, K) float.
+        targets: (N,) int64.
+        folds: F >= 1.
+
+    Returns:
+        (N,) int64, each image's fold of 0 to F - 1.
+    """
+    place, first = torch.zeros_like(targets), 0
+    for c in targets.unique():
+        rows = targets == c
+        different, which = torch.unique(logits[rows], dim=0, return_inverse=True)
+        place[rows] = (first + which) % folds
+        first += len(different)
+    return place
+
+
 def cross_fitted(
     make: "Callable[[int], Calibrator]", logits: Tensor, targets: Tensor, weights: Tensor | None = None
 ) -> Tensor | None:
-    """Calibrate each fold by what was fitted to the others; fold i has every class's images i, i + F, i + 2 F, ...
+    """Calibrate each fold by what was fitted to the others, see :func:`deal`.
 
     Args:
         make: Builds a calibrator for K classes.
@@ -32,13 +55,15 @@ def cross_fitted(
     """
     counts = torch.bincount(targets, minlength=logits.shape[1])
     folds = min(FOLDS, int(counts.min()))
-    if folds < 2:
-        return None
-    place = torch.zeros_like(targets)
-    for c in range(len(counts)):
-        place[targets == c] = torch.arange(int(counts[c])) % folds
+    return None if folds < 2 else in_turn(make, logits, targets, weights, deal(logits, targets, folds))
+
+
+def in_turn(
+    make: "Callable[[int], Calibrator]", logits: Tensor, targets: Tensor, weights: Tensor | None, place: Tensor
+) -> Tensor:
+    """Calibrate the images of each fold, ``place`` (N,), by what was fitted to the others, (N, K) float32."""
     out = torch.zeros(logits.shape)
-    for fold in range(folds):
+    for fold in place.unique():
         held = place == fold
         w = None if weights is None else weights[~held]
         with warnings.catch_warnings():  # the one that is fitted to all of them says it

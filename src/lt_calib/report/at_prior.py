@@ -53,8 +53,8 @@ def kept_of(run: Run) -> Kept | None:
     with reading(path):
         cfg: Any = OmegaConf.load(path)
     if run.get("calibrated"):
-        k = logits.shape[1]
-        calibrator = load_calibrator(run["folder"] / CALIBRATORS, stage, k, run["calibrated"][stage])
+        path = run["folder"] / CALIBRATORS
+        calibrator = load_calibrator(path, stage, data["class_counts"], run["calibrated"][stage])
         logits = log_probs(calibrator, logits)
     own = run_prior(run["folder"], cfg, run, stage, calibrator)
     names = data.get("class_names") or [str(c) for c in range(logits.shape[1])]

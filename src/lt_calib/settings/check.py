@@ -12,7 +12,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from lt_calib.errors import InputError, check_seed
 from lt_calib.settings.schema import Config, plain
-from lt_calib.settings.slot import FUNCTION_SLOTS, slot_of
+from lt_calib.settings.slot import slot_of
 
 WITHOUT_TARGET = {
     "stage2": {"max_epochs"},
@@ -61,7 +61,7 @@ def make(cfg: DictConfig, path: str, *first: Any, **given: Any) -> Any:
     takes_all = slot.first and any(p.kind is p.VAR_KEYWORD for p in names.values())
     wanted = {name: value for name, value in given.items() if name in names or takes_all}
     if slot.first and not first:
-        return partial(part, **wanted) if slot is FUNCTION_SLOTS.get(path) else part
+        return partial(part, **wanted)
     return part(*first, **wanted)
 
 

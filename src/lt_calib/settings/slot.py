@@ -48,7 +48,7 @@ SLOTS = {  # the first pattern that fits holds
     "stage2": _slot(3, "stage1_classifier optimizer schedule seed", "loss sampler classifier optimizer schedule"),
     "stage2.classifier": _slot(1, "num_classes prior corrected"),
     "metric.*": _slot(2),
-    "posthoc": _slot(1),
+    "posthoc*": _slot(1, "class_counts"),
     "logger": _slot(0, "config folder group tags"),
 }
 FUNCTION_SLOTS = {
