@@ -172,3 +172,59 @@ def test_the_factor_that_the_validation_part_leaves_is_told_beside_the_one_asked
 def test_a_split_seed_that_is_none_is_said(seed):
     with pytest.raises(InputError, match=rf"dataset\.split_seed={seed} must be >= 0 and <= 4294967295"):
         LongTailedDataModule(digits, split_seed=seed)
+
+
+def test_a_fraction_is_held_out_of_the_tail_itself():
+    """IF 10 of 128 images: 10 % of each class, rounded; the digits' smallest class of 12 spares one."""
+    whole, data = module(), module(val_fraction=0.1)
+    assert torch.bincount(data.targets("val")).tolist() == [round(0.1 * n) for n in whole.class_counts]
+    assert data.class_counts == [n - round(0.1 * n) for n in whole.class_counts]
+    together = torch.cat([data.raw(split).flatten(1) for split in ("train", "val")])
+    assert sorted(map(tuple, together.tolist())) == sorted(map(tuple, whole.raw("train").flatten(1).tolist()))
+    assert torch.equal(module(val_fraction=0.1).targets("val"), data.targets("val"))
+    assert data.facts["val_fraction"] == 0.1
+    assert "val_fraction" not in whole.facts  # a checkpoint of before knows of none
+
+
+def of_counts(counts: list[int], groups: list[str] | None = None, **others: Any):
+    targets = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+    images = torch.arange(len(targets), dtype=torch.uint8)[:, None, None, None].expand(-1, 32, 32, 3).clone()
+    names = tuple(map(str, range(len(counts))))
+    return lambda root: Source(images, targets, images, targets, names, train_groups=groups, **others)
+
+
+def tail(source, **kwargs: Any) -> LongTailedDataModule:
+    data = LongTailedDataModule(source, imbalance_factor=None, batch_size=4, **kwargs)
+    data.setup()
+    return data
+
+
+def test_a_class_too_small_to_spare_an_image_keeps_all():
+    data = tail(of_counts([40, 10, 4, 1]), val_fraction=0.1)
+    assert data.class_counts == [36, 9, 4, 1]
+    assert torch.bincount(data.targets("val"), minlength=4).tolist() == [4, 1, 0, 0]
+
+
+def test_whole_groups_are_held_out():
+    groups = [str(i // 4) for i in range(60)]
+    data = tail(of_counts([40, 20], groups), val_fraction=0.2)
+    held, kept = (set(data.together(split)) for split in ("val", "train"))
+    assert held
+    assert not held & kept
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"val_fraction": 1.0}, r"dataset.val_fraction=1.0 must be in \(0, 1\)"),
+        ({"val_fraction": -0.1}, r"dataset.val_fraction=-0.1 must be in \(0, 1\)"),
+        ({"val_fraction": 0.1, "val_per_class": 1}, "set one of them to 0"),
+        ({"val_fraction": 0.001}, "holds no image out of 60: take a larger"),
+    ],
+)
+def test_a_fraction_that_holds_nothing_out_is_refused(settings, said):
+    with pytest.raises(InputError, match=said):
+        tail(of_counts([40, 20]), **settings)
+    images, targets = torch.zeros(2, 32, 32, 3, dtype=torch.uint8), torch.tensor([0, 1])
+    with pytest.raises(InputError, match=r"dataset.val_fraction=0.1: the source has a validation part"):
+        tail(of_counts([40, 20], val_images=images, val_targets=targets), val_fraction=0.1)

@@ -158,3 +158,19 @@ def test_settings_out_of_their_range(linear):
     for temperature in (0.0, -1.0):
         with pytest.raises(ValueError, match=f"temperature {temperature} must be > 0"):
             NearestClassMean(linear, num_classes=3, temperature=temperature)
+
+
+def test_tau_is_chosen_with_each_class_weighing_the_same(linear):
+    """Of a long-tailed part the plain accuracy is that of the frequent class."""
+    one = F.normalize(linear.weight.detach())
+    labels = (FEATURES @ one.T).argmax(1)
+    order = torch.cat([(labels == 0).nonzero()[:, 0].repeat(50), (labels > 0).nonzero()[:, 0]])
+    features, targets = FEATURES[order], labels[order]
+    taus = [i / 10 for i in range(21)]
+
+    def recalls(tau: float) -> float:
+        right = (features @ (linear.weight / linear.weight.norm(dim=1, keepdim=True) ** tau).T).argmax(1) == targets
+        return round(sum(float(right[targets == c].double().mean()) for c in targets.unique()), 9)
+
+    chosen = tau_norm(linear, val=(features, targets))
+    assert float(chosen.tau) == pytest.approx(max(taus, key=recalls))

@@ -5,12 +5,13 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from lt_calib.dataset.long_tail import UNEVEN, split_indices, wanted_counts
-from lt_calib.dataset.split import Part
+from lt_calib.dataset.split import Part, split_off
 from lt_calib.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -23,9 +24,10 @@ def cut(
     profile: str = "exp",
     counts: Sequence[int] | None = None,
     val_per_class: int = 0,
+    val_fraction: float = 0.0,
     split_seed: int = 0,
 ) -> tuple[dict[str, Part], float]:
-    """Cut the training part to a long tail, and hold out a balanced validation part.
+    """Cut the training part to a long tail, and hold out a validation part.
 
     Args:
         parts: ``"train"``, ``"test"`` and, where the source brings one along, ``"val"``.
@@ -33,7 +35,9 @@ def cut(
         imbalance_factor: IF = n_max / n_min >= 1; None keeps the counts, in their order where nothing is held out.
         profile: See :func:`lt_calib.dataset.long_tail.class_counts`.
         counts: (K,) images that are kept of each class, in the place of both.
-        val_per_class: V >= 0 images of each class.
+        val_per_class: V >= 0 images of each class, a balanced part.
+        val_fraction: In [0, 1), of each class of the tail that is left: a part that is as long-tailed. A class too
+            small to spare an image keeps them all; groups stay whole.
         split_seed: Seed of the split.
 
     Returns:
@@ -48,10 +52,20 @@ def cut(
     available = torch.bincount(train.targets, minlength=len(class_names)).tolist()
     if 0 in available:
         raise InputError(f"class {class_names[available.index(0)]} has no training image that can be read")
-    if val_per_class and ("val" in parts or train.groups):
-        why = "has a validation part" if "val" in parts else "has groups, which a held-out part would tear apart"
+    if val_per_class and val_fraction:
         raise InputError(
-            f"dataset.val_per_class={val_per_class}: the source {why}; set it to 0, or name val in a split"
+            f"dataset.val_per_class={val_per_class} holds a balanced part out and dataset.val_fraction={val_fraction} "
+            "a long-tailed one: set one of them to 0"
+        )
+    if (val_per_class or val_fraction) and "val" in parts:
+        key = "val_per_class" if val_per_class else "val_fraction"
+        raise InputError(
+            f"dataset.{key}={val_per_class or val_fraction}: the source has a validation part; set it to 0"
+        )
+    if val_per_class and train.groups:
+        raise InputError(
+            f"dataset.val_per_class={val_per_class}: the source has groups, which a held-out part would tear apart; "
+            "dataset.val_fraction=0.1 holds whole groups out, or name val in a split"
         )
     wanted = wanted_counts(available, imbalance_factor, profile, counts)
     if sum(wanted) < sum(available) and max(available) > UNEVEN * min(available):
@@ -61,6 +75,16 @@ def cut(
     if wanted != available or val_per_class or imbalance_factor is not None:
         ours, held = split_indices(train.targets.numpy(), wanted, val_per_class, split_seed)
         kept = {"train": train[ours]} | ({"val": train[held]} if len(held) else {})
+    if val_fraction:
+        ours = kept["train"]
+        held_out = split_off(
+            ours.targets.numpy(), val_fraction, split_seed, ours.groups or None, "dataset.val_fraction"
+        )
+        if not held_out.any():
+            raise InputError(
+                f"dataset.val_fraction={val_fraction} holds no image out of {len(held_out)}: take a larger"
+            )
+        kept = {"train": ours[np.flatnonzero(~held_out)], "val": ours[np.flatnonzero(held_out)]}
     left = torch.bincount(kept["train"].targets, minlength=len(class_names)).tolist()
     whole = left == wanted and imbalance_factor is not None and counts is None
     factor = imbalance_factor if whole else max(left) / min(left)

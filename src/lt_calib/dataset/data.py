@@ -79,6 +79,7 @@ class Data(Protocol):
         imbalance_factor: That was asked for, or the data's own where they were not cut.
         real_imbalance_factor: That which the training images have, before any resampling.
         val_per_class: Images per class that are held out.
+        val_fraction: Of each class that is held out; 0 where the validation part is not as long-tailed.
         split_seed: Of the split.
         batch_size: Of training, over all processes.
         image_shape: (C, H, W) of what the network sees; (D,) where there are no images, but features from the start.
@@ -97,6 +98,7 @@ class Data(Protocol):
     imbalance_factor: float
     real_imbalance_factor: float
     val_per_class: int
+    val_fraction: float
     split_seed: int
     batch_size: int
     transform: Transform

@@ -50,6 +50,7 @@ class LongTailedDataModule(LightningDataModule):
         num_workers: Processes that read them then, >= 0; None takes as many as there are cores.
         remember_in: Folder where it is kept which files could be read; None checks them at each start.
         val_per_class: V >= 0 images of each class held out for validation; with 0 nothing may be selected.
+        val_fraction: In [0, 1), of each class held out in the place of that, as long-tailed as what is trained on.
         split_seed: Seed of the split, the same for all jobs.
         groups: Rule of head / medium / tail, see :func:`lt_calib.dataset.long_tail.groups`.
         batch_size: Of training, over all processes.
@@ -90,6 +91,7 @@ class LongTailedDataModule(LightningDataModule):
         num_workers: int | None = None,
         remember_in: str | None = None,
         val_per_class: int = 0,
+        val_fraction: float = 0.0,
         split_seed: int = 0,
         groups: Sequence[int] | str = "thirty_forty_thirty",
         batch_size: int = 128,
@@ -115,6 +117,7 @@ class LongTailedDataModule(LightningDataModule):
         self.num_workers = num_workers
         self.remember_in = remember_in
         self.val_per_class = val_per_class
+        self.val_fraction = val_fraction
         self.split_seed = check_seed(split_seed, "dataset.split_seed")
         self.group_rule = groups
         self.batch_size = batch_size
@@ -145,8 +148,10 @@ class LongTailedDataModule(LightningDataModule):
             parts = self._checked(parts)
         self.class_names = source.class_names
         self.num_classes = len(source.class_names)
-        parts, self.real_imbalance_factor = cut(parts, self.class_names, self.imbalance_factor, self.profile,
-                                                self.kept_counts, self.val_per_class, self.split_seed)  # fmt: skip
+        parts, self.real_imbalance_factor = cut(
+            parts, self.class_names, self.imbalance_factor, self.profile, self.kept_counts, self.val_per_class,
+            self.val_fraction, self.split_seed,
+        )  # fmt: skip
         if self.imbalance_factor is None:
             self.imbalance_factor = self.real_imbalance_factor
         for split, part in parts.items():
@@ -188,6 +193,7 @@ class LongTailedDataModule(LightningDataModule):
             "name": self.name,
             "imbalance_factor": float(self.imbalance_factor or 0),
             "val_per_class": self.val_per_class,
+            **({"val_fraction": self.val_fraction} if self.val_fraction else {}),
             "split_seed": self.split_seed,
             "sha256": self._fingerprint,
         }

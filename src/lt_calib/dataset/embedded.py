@@ -51,7 +51,8 @@ class Embedded:
         self.name, self.num_classes, self.class_names = data.name, data.num_classes, data.class_names
         self.class_counts, self.cut_counts, self.groups = data.class_counts, data.cut_counts, data.groups
         self.imbalance_factor, self.real_imbalance_factor = data.imbalance_factor, data.real_imbalance_factor
-        self.val_per_class, self.split_seed, self.batch_size = data.val_per_class, data.split_seed, data.batch_size
+        self.val_per_class, self.val_fraction = data.val_per_class, data.val_fraction
+        self.split_seed, self.batch_size = data.split_seed, data.batch_size
         self.transform, self.splits, self.image_shape = data.transform, data.splits, data.image_shape
         self._tables: dict[Any, Tensor] = {}
         self._train: tuple[Tensor, Tensor] | None = None  # in the place of the training images' own

@@ -113,7 +113,11 @@ def _part(images: Tensor | Files, targets: Tensor, groups: Sequence[str] = ()) -
 
 
 def split_off(
-    targets: NDArray[np.int64], fraction: float, seed: int, groups: Sequence[str] | None = None
+    targets: NDArray[np.int64],
+    fraction: float,
+    seed: int,
+    groups: Sequence[str] | None = None,
+    key: str = "dataset.test_fraction",
 ) -> NDArray[np.bool_]:
     """Choose a stratified part: of each class round(fraction n_c) samples, so that one is left at least.
 
@@ -125,6 +129,7 @@ def split_off(
         fraction: In (0, 1).
         seed: Of the choice.
         groups: (N,) names.
+        key: Of the setting that the fraction is, for errors.
 
     Returns:
         (N,) whether a sample is chosen.
@@ -133,7 +138,7 @@ def split_off(
         InputError: the fraction is out of its range, or there are too few groups.
     """
     if not 0 < fraction < 1:
-        raise InputError(f"dataset.test_fraction={fraction} must be in (0, 1): 0.2 is a fifth of each class")
+        raise InputError(f"{key}={fraction} must be in (0, 1): 0.2 is a fifth of each class")
     chosen = np.zeros(len(targets), dtype=bool)
     if groups is None:
         rng = np.random.RandomState(seed)
@@ -145,7 +150,7 @@ def split_off(
     if len(np.unique(names)) < folds:
         raise InputError(
             f"{len(np.unique(names))} groups are too few to split off a fraction of {fraction:g}: take a larger "
-            "dataset.test_fraction, or give the table a column split"
+            f"{key}, or give the table a column split"
         )
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     chosen[next(iter(splitter.split(targets, targets, names)))[1]] = True

@@ -46,6 +46,7 @@ def record_of(
             "imbalance_factor": data.imbalance_factor,
             "real_imbalance_factor": data.real_imbalance_factor,
             "val_per_class": data.val_per_class,
+            **({"val_fraction": data.val_fraction} if data.val_fraction else {}),
             "split_seed": data.split_seed,
             "class_names": list(data.class_names),
             "class_counts": data.cut_counts,

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from lt_calib.measure.weighted import effective_size
 from lt_calib.model.classifier import Features
 from lt_calib.posthoc.temperature import best_temperature
+from lt_calib.prior.reweigh import image_weights, uniform_over
 
 
 class NearestClassMean(nn.Module):
@@ -66,7 +67,9 @@ class NearestClassMean(nn.Module):
         self.means.copy_(torch.zeros_like(self.means).index_add(0, targets, inputs) / counts[:, None])
         val = features("val") if self.asked is None else None
         if val is not None:
-            self.temperature.fill_(float(best_temperature(self(val[0]).double().clone(), val[1].clone())))
+            logits, targets = self(val[0]).double().clone(), val[1].clone()
+            share = image_weights(targets, uniform_over(targets, len(self.means)))
+            self.temperature.fill_(float(best_temperature(logits, targets, share)))
         elif self.asked is None and int(counts.max()) > 1:
             self.temperature.fill_(float(best_temperature(*self._left_out(inputs, targets, counts))))
 

@@ -17,7 +17,7 @@ class TauNorm(nn.Module):
     Args:
         classifier: Stage 1's, linear.
         tau: >= 0; 0 keeps the weights, 1 normalizes them. None takes the tau of 0, 0.1, ..., 2 that is most accurate
-            on the validation part, 1 where there is none.
+            on the validation part, each class weighing the same; 1 where there is none.
 
     Shape:
         features (B, D) float32 -> logits (B, K) float32.
@@ -51,9 +51,13 @@ class TauNorm(nn.Module):
         val = features("val") if self.asked is None else None
         if val is not None:
             inputs, targets = val
-            taus = [i / 10 for i in range(21)]
-            tau = max(taus, key=lambda t: int(((inputs @ rescaled(weight, t).T).argmax(1) == targets).sum()))
-            self.tau.fill_(tau)
+            share = 1 / torch.bincount(targets).double()[targets]
+
+            def accuracy(tau: float) -> float:
+                right = (inputs @ rescaled(weight, tau).T).argmax(1) == targets
+                return round(float((share * right).sum()), 9)  # equal ones are: the least tau of them is taken
+
+            self.tau.fill_(max((i / 10 for i in range(21)), key=accuracy))
         elif self.asked is None:
             log.info("Tau-norm: tau is 1, since no validation part is held out to choose it on.")
         self.weight.copy_(rescaled(weight, float(self.tau)))

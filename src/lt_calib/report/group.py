@@ -37,11 +37,19 @@ class Group(NamedTuple):
     precision: str
     settings: str
     variant: str = ""  # what of it is not its experiment's own
+    val_fraction: float = 0.0
 
     @property
     def data(self) -> str:
         """The data, with what is held out."""
+        if self.val_fraction:
+            return f"{self.dataset}, {100 * self.val_fraction:g} % of each class held out"
         return f"{self.dataset}, {self.val_per_class} a class held out" if self.val_per_class else self.dataset
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is held out."""
+        return not self.val_per_class and not self.val_fraction
 
     @property
     def length(self) -> str:
@@ -74,6 +82,7 @@ def group_of(run: Run) -> Group:
         precision=run["environment"]["precision"],
         settings=run.get("settings", ""),
         variant=variant_of(run),
+        val_fraction=float(data.get("val_fraction", 0.0)),
     )
 
 

@@ -61,7 +61,7 @@ class Row:
         Then a published number may be held against it; whether that was made by the same recipe is seldom known.
         """
         others = [key for key in changed_of(self.runs[0]) if "recipe" not in matters_for(key)]
-        return self.full and not self.group.val_per_class and self.recipe is not None and not others
+        return self.full and self.group.whole and self.recipe is not None and not others
 
     @property
     def hardware(self) -> str:

@@ -51,15 +51,22 @@ def check_objective(cfg: DictConfig, direction: str) -> float:
             "hydra/sweeper=search under torchrun or srun: each process would search by itself; give the plain command, "
             "which starts the processes of each trial (trainer=ddp)"
         )
-    if not cfg.dataset.val_per_class:
+    tailed = bool(cfg.dataset.get("val_fraction")) or cfg.cross_fit != 0
+    if not cfg.dataset.val_per_class and not tailed:
         raise InputError(
             "hydra/sweeper=search chooses by the held-out validation part, and there is none: set "
-            "dataset.val_per_class=200 (20 for CIFAR-100), say"
+            "dataset.val_per_class=200 (20 for CIFAR-100), say, or with a frozen network cross_fit=5"
         )
     allowed = ways({name: make(cfg, f"metric.{name}") for name in cfg.metric or {}})
     if cfg.objective not in allowed:
         raise InputError(
             f"objective={cfg.objective} must be a metric that says which way it is better: {', '.join(allowed)}"
+        )
+    if tailed and not str(cfg.objective).endswith("_balanced"):
+        balanced = [name for name in allowed if name.endswith("_balanced")]
+        raise InputError(
+            f"objective={cfg.objective} of a held-out part as long-tailed as the training images is that of their "
+            f"frequent classes: take one in which each class weighs the same, {', '.join(balanced) or 'nll_balanced'}"
         )
     best = "maximize" if allowed[cfg.objective] == "higher" else "minimize"
     if direction != best:

@@ -41,6 +41,7 @@ MATTERS = {
     "dataset.num_workers": "",
     "dataset.remember_in": "",
     "dataset.val_per_class": "folder stage1 recorded",
+    "dataset.val_fraction": "folder stage1 recorded",
     "dataset.batch_size": "folder stage1 recipe",
     "dataset.eval_batch_size": "folder measure",
     "dataset.groups": "folder measure recorded",
@@ -75,7 +76,7 @@ SAME_JOB = ("stage1", "results", "label", "seed", "given", "posthoc")
 LATER = {
     "loss.normalizer": "weights", "augment.two_means": False, "then.two_means": False,
     "features.standardize": "one", "features.views": 0, "features.size": None,
-    "cross_fit": 0,
+    "cross_fit": 0, "dataset.val_fraction": 0,
 }  # fmt: skip
 OF_FEATURES = {"resample.space": "features"}  # resamples stage 2's data alone
 
