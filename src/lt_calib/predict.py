@@ -24,6 +24,7 @@ from lt_calib.files.folder import check_writable
 from lt_calib.predicted import kept_size, predict_files, predict_rows, said_of
 from lt_calib.predictor import Predictor, load_run
 from lt_calib.prior.rows import at_prior
+from lt_calib.unknown.beside import Scores
 
 
 def columns(predictor: Predictor, top_k: int, every: bool) -> list[str]:
@@ -59,6 +60,7 @@ def main() -> None:
         "--sets", type=float, metavar="ALPHA", help="also the classes that may be meant; 0.1 misses 10 %%"
     )
     parser.add_argument("--sets-by", default="class_wise", metavar="METHOD", help="of lt_calib.conformal; class_wise")
+    parser.add_argument("--scores", action="store_true", help="also how unknown an image is: max_logit, energy, ...")
     parser.add_argument("--costs", type=Path, metavar="FILE", help="also the decision by least expected cost, of a CSV")
     parser.add_argument("--prior-input", action="store_true", help="the exported model takes the prior as an input")
     parser.add_argument("--trust", action="store_true", help="build parts from outside lt_calib that the run names")
@@ -67,8 +69,8 @@ def main() -> None:
         parser.error("name a folder of images, or --export FILE")
     if (args.prior_input and args.export is None) or (args.prior and args.images is None):
         parser.error("--prior-input is of --export FILE, and --prior of images")
-    if args.costs is not None and args.images is None:
-        parser.error("--costs is of images")
+    if (args.costs is not None or args.scores) and args.images is None:
+        parser.error("--costs and --scores are of images")
     if args.sets is not None and (args.images is None or args.prior):
         parser.error("--sets is of images, and not with --prior: sets are fitted at the held-out images' prior")
     for stream in (sys.stdout, sys.stderr):  # names of files may hold what the terminal's encoding has not
@@ -83,7 +85,9 @@ def main() -> None:
             print(f"written: {args.export}")
         if args.images is not None:
             beside = beside_of(args.run, predictor, args.sets, args.sets_by, args.trust)
-            besides: list[Beside | Cheapest] = [] if beside is None else [beside]
+            besides: list[Beside | Cheapest | Scores] = [] if beside is None else [beside]
+            if args.scores:
+                besides.append(Scores(predictor, args.run))
             if args.costs is not None:
                 besides.append(cheapest_of(args.run, predictor, args.costs))
             predict_into(
@@ -101,7 +105,7 @@ def predict_into(
     every: bool = False,
     prior: str | None = None,
     run: Path | None = None,
-    besides: Sequence[Beside | Cheapest] = (),
+    besides: Sequence[Beside | Cheapest | Scores] = (),
 ) -> None:
     r"""Predict an image, or all below a folder, and write the table; what cannot be read costs itself alone.
 

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).parents[1]
 # What stage 1 does not run; an edit of anything else makes other entries of the cache.
-NOT_RUN = ("cache", "calibrate.py", "campaign", "dashboard.py", "figure", "logger", "posthoc", "predict.py",
-           "predictor.py", "report", "convert.py")  # fmt: skip
+NOT_RUN = ("cache", "calibrate.py", "campaign", "conformal", "convert.py", "dashboard.py", "decision", "ensemble",
+           "export.py", "figure", "logger", "posthoc", "predict.py", "predicted.py", "predictor.py", "report",
+           "unknown")  # fmt: skip
 OF_STAGE1 = ("model", "augment", "stage1", "dataset", "transform", "resample", "metric")
 
 

@@ -6,6 +6,7 @@ A run that failed or has not finished is listed as such, and not counted.
 import argparse
 import sys
 from pathlib import Path
+from textwrap import fill
 
 from lt_calib.closed_pipe import outlive_reader
 from lt_calib.errors import InputError
@@ -67,6 +68,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="write report.md, .csv, .tex, .html and figures there")
     parser.add_argument("--point", type=int, metavar="K", help="draw point K of one run's grid in full")
     parser.add_argument("--prior", metavar="PRIOR", help="weigh the test images: uniform, train, forward50, COUNTS.csv")
+    parser.add_argument("--unknown", type=Path, metavar="DIR", help="one run's scores against images of no class of it")
+    parser.add_argument("--trust", action="store_true", help="with --unknown: build parts from outside lt_calib")
     args = parser.parse_args()
     try:
         if args.point is not None:
@@ -76,6 +79,15 @@ def main() -> None:
                 sys.exit("--point draws one run: name its folder alone")
             folder = args.folders[0].parent if args.folders[0].is_file() else args.folders[0]
             print("\n".join(map(plain, draw_point(folder, args.point))))
+            return
+        if args.unknown is not None:
+            from lt_calib.unknown.of_run import lines_of, measure_unknown
+
+            if len(args.folders) != 1:
+                sys.exit("--unknown is of one run: name its folder alone")
+            check_writable(args.folders[0], "results.json", cure="copy the run to one that can")
+            for line in lines_of(*measure_unknown(args.folders[0], args.unknown, args.trust), args.unknown):
+                print(fill(plain(line), 79, break_long_words=False) if len(line) > 79 else plain(line))
             return
         if args.out:
             check_writable(args.out)
