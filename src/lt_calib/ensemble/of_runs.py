@@ -72,7 +72,7 @@ def average_runs(
         measured = {split: evaluate(*pair, groups, metrics) for split, pair in splits.items()}
         seconds = sum(results[stage]["seconds"] for results, _ in runs)
         kept = {"epochs": first[stage]["epochs"], "seconds": seconds}
-        results[stage] = kept | measured | with_intervals(*splits["test"], n_bins)
+        results[stage] = kept | measured | with_intervals(*splits["test"], n_bins, groups, metrics)
         about[stage] = _members([predicted[stage]["test"] for _, predicted in runs], splits["test"]) | {
             "mean_of_members": {
                 name: sum(results[stage]["test"][name] for results, _ in runs) / len(runs)

@@ -76,7 +76,7 @@ def calibrate(
             "parameters": calibrator.settings(),
             "doubts": calibrator.doubts,
             "test": evaluate(after, targets, groups, metrics),
-            **with_intervals(after, targets, n_bins),
+            **with_intervals(after, targets, n_bins, groups, metrics),
         }
         if prior is not None and weights is not None:
             found[stage] |= {"prior": prior.tolist(), "effective_size": effective_size(weights)}

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,9 @@ from lt_calib.files.checkpoint import write_atomically
 from lt_calib.job.parts import Metrics, Splits
 from lt_calib.job.record import RESULTS_SCHEMA
 from lt_calib.measure.bootstrap import bootstrap_intervals
+from lt_calib.measure.by_predicted import by_predicted
 from lt_calib.measure.evaluate import evaluate
+from lt_calib.measure.macro_intervals import macro_intervals
 from lt_calib.measure.per_class import per_class
 from lt_calib.measure.pieces import pieces
 
@@ -50,16 +52,30 @@ def assemble(
         splits = {split: evaluate(*predictions[name][split], groups, metrics) for split in predictions[name]}
         keys = ("epochs", "seconds", "images_per_second", "point", "sha256")
         about = {k: fits[name][k] for k in keys if k in fits[name]}
-        return about | splits | with_intervals(*predictions[name]["test"], n_bins)
+        return about | splits | with_intervals(*predictions[name]["test"], n_bins, groups, metrics)
 
     numbers = {"stage1": stage("stage1"), "stage2": stage("stage2"), "calibrated": None}
     return {**{k: v for k, v in record.items() if k != "environment"}, **numbers, "environment": record["environment"]}
 
 
-def with_intervals(logits: Tensor, targets: Tensor, n_bins: int) -> dict[str, Any]:
-    """Compute what stands beside the test metrics: intervals, and every class's numbers, its ECE on n_bins bins."""
+def with_intervals(
+    logits: Tensor, targets: Tensor, n_bins: int, groups: Mapping[str, list[int]], metrics: Collection[str]
+) -> dict[str, Any]:
+    """Compute what stands beside the test metrics: intervals, and the numbers by true and by predicted class.
+
+    Args:
+        logits: (N, K) float.
+        targets: (N,) int64.
+        n_bins: Of the classes' ECE.
+        groups: Classes of head, medium and tail.
+        metrics: Names of those that are measured; of a mean over classes the interval is computed where it is.
+    """
     probs = torch.softmax(logits.float(), dim=1)
-    return {"test_intervals": bootstrap_intervals(logits, targets), "test_per_class": per_class(probs, targets, n_bins)}
+    return {
+        "test_intervals": bootstrap_intervals(logits, targets) | macro_intervals(probs, targets, metrics),
+        "test_per_class": per_class(probs, targets, n_bins),
+        "test_by_predicted": by_predicted(probs, targets, groups),
+    }
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
