@@ -22,8 +22,9 @@ from lt_calib.settings.check import check_keys, make, refuse_untrusted
 from lt_calib.settings.schema import composed
 
 USAGE = (
-    "usage: python -m lt_calib.calibrate RUN posthoc=temperature|bias_corrected|vector|class_temperature|isotonic|none "
-    "[--prior uniform|train|forward50|COUNTS.csv] [--trust], or python -m lt_calib.calibrate RUN --risk 0.05"
+    "usage: python -m lt_calib.calibrate RUN posthoc=select|temperature|count_temperature|class_temperature|"
+    "bias_corrected|vector|matrix|dirichlet|isotonic|none [--prior uniform|train|forward50|COUNTS.csv] [--trust], "
+    "python -m lt_calib.calibrate RUN --risk 0.05, or python -m lt_calib.calibrate RUN --reliability"
 )
 
 
@@ -99,6 +100,12 @@ def main() -> None:
     try:
         if overrides[:1] == ["--risk"]:
             accept(Path(folder), overrides[1:])
+            return
+        if overrides == ["--reliability"]:
+            from lt_calib.job.reliability import reliability_table
+
+            check_writable(Path(folder), "reliability.csv", cure="copy the run to one that can")
+            print("\n".join(reliability_table(Path(folder), read_results(Path(folder)))))
             return
         results = calibrate_folder(Path(folder), overrides, "--trust" in sys.argv, asked)
         print_table(results)

@@ -14,7 +14,7 @@ from matplotlib.text import Text
 from lt_calib.figure.accuracy_ece import accuracy_against_ece
 from lt_calib.figure.by_frequency import accuracy_by_frequency
 from lt_calib.figure.class_counts import class_count_bars
-from lt_calib.figure.confusion import confusion, group_confusion
+from lt_calib.figure.confusion import class_confusion, confusion, group_confusion
 from lt_calib.figure.grid_map import grid_map
 from lt_calib.figure.groups import group_bars
 from lt_calib.figure.of_run import saved
@@ -62,6 +62,7 @@ def test_an_empty_first_group_leaves_the_legend(model: Model):
         "accuracy",
         "gap to confidence",
         "calibrated",
+        "95 % interval",
     }
 
 
@@ -220,3 +221,22 @@ def test_accuracy_against_ece(tmp_path):
     figure: Any = accuracy_against_ece({"a": [(0.5, 0.1), (0.6, 0.2)], "b": [(0.7, 0.05)]}, "t")
     assert figure.axes[0].collections[0].get_offsets().data.tolist() == [[50, 10], [60, 20]]
     assert [path.suffix for path in save(figure, tmp_path / "figure")] == [".png", ".svg"]
+
+
+def test_by_predicted_group_the_images_are_those_that_are_predicted_so(model: Model):
+    probs, targets = model
+    figure: Any = group_reliability(probs, targets, GROUPS, "t", by_predicted=True)
+    for axis, (name, classes) in zip(figure.axes, GROUPS.items(), strict=False):
+        number = int(torch.isin(probs.argmax(1), torch.tensor(classes)).sum())
+        assert axis.get_title() == f"{name}: {len(classes)} classes, {number} predicted"
+
+
+def test_a_confusion_of_classes_has_their_names_and_shares(model: Model):
+    probs, targets = model
+    names = ["a", "b", "c", "d", "a name that is far too long"]
+    figure: Any = class_confusion({"stage1": model}, names, "t")
+    (axis,) = figure.axes
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["a", "b", "c", "d", "a name that i..."]
+    drawn = {(int(t.get_position()[1]), int(t.get_position()[0])): t.get_text() for t in axis.texts}
+    right = (probs.argmax(1) == targets)[targets == 0].double().mean()
+    assert drawn[0, 0] == f"{100 * float(right):.0f}"

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lt_calib.figure.by_frequency import accuracy_by_frequency
 from lt_calib.figure.class_counts import class_count_bars
-from lt_calib.figure.confusion import group_confusion
+from lt_calib.figure.confusion import MOST_CLASSES, class_confusion, group_confusion
 from lt_calib.figure.groups import SHOWN, group_bars
 from lt_calib.figure.pictures import picture_sheet
 from lt_calib.figure.reliability import group_reliability, reliability
@@ -85,9 +85,10 @@ def figures_of(
     figures: Figures = {}
     for stage, (probs, targets) in tests.items():
         figures[f"{stage}_reliability"] = partial(reliability, probs, targets, f"{title}\n{stage}", n_bins)
-        figures[f"{stage}_group_reliability"] = partial(
-            group_reliability, probs, targets, groups, f"{title}, {stage}", n_bins
-        )
+        for by, predicted in (("group", False), ("predicted_group", True)):
+            figures[f"{stage}_{by}_reliability"] = partial(
+                group_reliability, probs, targets, groups, f"{title}, {stage}", n_bins, predicted
+            )
     measured = {stage: results[stage]["test"] for stage in tests}
     if any(metric in values for metric in SHOWN for values in measured.values()):
         figures["groups"] = partial(group_bars, measured, title)
@@ -98,6 +99,9 @@ def figures_of(
     figures["class_counts"] = partial(class_count_bars, counts, groups, about, resampled)
     figures["risk_coverage"] = partial(risk_coverage_curves, tests, title)
     figures["confusion"] = partial(group_confusion, tests, groups, title)
+    names = data.get("class_names") or [str(c) for c in range(len(counts))]
+    if len(names) <= MOST_CLASSES:
+        figures["class_confusion"] = partial(class_confusion, tests, names, title)
     if history:
         figures["training"] = partial(training_curves, history, title)
     if loss is not None and {"eps_head", "eps_tail", "form"} <= loss.keys():
@@ -133,8 +137,10 @@ def calibrated_figures(results: Mapping[str, Any], calibrated: Mapping[str, tupl
         figures[f"{stage}_calibrated_reliability"] = partial(
             reliability, probs, targets, f"{title}\n{with_what}", n_bins
         )
-        groups = partial(group_reliability, probs, targets, data["groups"], f"{title}, {with_what}", n_bins)
-        figures[f"{stage}_calibrated_group_reliability"] = groups
+        for by, predicted in (("group", False), ("predicted_group", True)):
+            figures[f"{stage}_calibrated_{by}_reliability"] = partial(
+                group_reliability, probs, targets, data["groups"], f"{title}, {with_what}", n_bins, predicted
+            )
     return figures
 
 

@@ -10,16 +10,20 @@ from torch import Tensor
 
 from lt_calib.figure.style import COLOURS, GREY, MARKERS, PALE_BLUE, RED, plain_ticks, style
 from lt_calib.measure.binning import N_BINS
+from lt_calib.measure.bootstrap import binomial_interval
 from lt_calib.metric.ece import Bins, bin_index, bin_sums, confidence_and_correct, sums_by_index
 from lt_calib.metric.ece_floor import calibration_error_floor
+from lt_calib.metric.smooth_ece import smooth_calibration_error
 
 LEAST = 20  # images that a bin needs to be drawn as a point of a curve
+PALEST = 0.2
 
 
 def reliability(probs: Tensor, targets: Tensor, title: str, n_bins: int = N_BINS) -> Figure:
     """Draw the accuracy of each confidence bin, its gap to the confidence, and the bin counts below.
 
-    The ECE stands in the corner with the floor that chance alone gives it: mean and 95 % quantile.
+    The ECE stands in the corner with the floor that chance alone gives it, mean and 95 % quantile, and the smooth ECE.
+    A bin's accuracy has its 95 % interval, and the fewer images it has, the paler it is.
 
     Args:
         probs: (N, K) float, rows sum to 1.
@@ -33,7 +37,8 @@ def reliability(probs: Tensor, targets: Tensor, title: str, n_bins: int = N_BINS
         ece = _draw(axes[0], axes[1], bin_sums(probs, targets, n_bins))
         floor = calibration_error_floor(probs, targets, n_bins)
         chance = f"if calibrated: {100 * float(floor.mean):.1f}\n95 % below {100 * float(floor.q95):.1f}"
-        _say(axes[0], f"ECE {ece:.2f} %\n{chance}")
+        smooth = 100 * float(smooth_calibration_error(probs, targets))
+        _say(axes[0], f"ECE {ece:.2f} %\n{chance}\nsmooth ECE {smooth:.2f} %")
         axes[0].set(ylabel="accuracy", title=title)
         _legend_below(figure, axes[0])
         axes[1].set(xlabel="confidence", ylabel="images")
@@ -41,14 +46,21 @@ def reliability(probs: Tensor, targets: Tensor, title: str, n_bins: int = N_BINS
 
 
 def group_reliability(
-    probs: Tensor, targets: Tensor, groups: Mapping[str, list[int]], title: str, n_bins: int = N_BINS
+    probs: Tensor,
+    targets: Tensor,
+    groups: Mapping[str, list[int]],
+    title: str,
+    n_bins: int = N_BINS,
+    by_predicted: bool = False,
 ) -> Figure:
-    """Draw the diagrams of head, medium and tail (by true class) side by side; without a image one stays empty.
+    """Draw the diagrams of head, medium and tail side by side; without an image one stays empty.
 
-    They have no noise floor: images that were selected by their true class are not calibrated even where the model
-    is. A sure prediction of another class is always wrong among them.
+    By true class they have no noise floor: images that were selected by their true class are not calibrated even where
+    the model is. A sure prediction of another class is always wrong among them. By predicted class a calibrated model
+    looks calibrated.
     """
     confidence, correct = confidence_and_correct(probs, targets)
+    of = probs.argmax(dim=1) if by_predicted else targets
     index = bin_index(confidence, n_bins)
     with style():
         figure = Figure(figsize=(2.9 * len(groups), 3.9))
@@ -60,8 +72,9 @@ def group_reliability(
             gridspec_kw={"height_ratios": [3, 1], "hspace": 0.08, "wspace": 0.1},
         )
         for i, (name, classes) in enumerate(groups.items()):
-            rows = torch.isin(targets, torch.tensor(classes, dtype=targets.dtype))
-            axes[0, i].set_title(f"{name}: {len(classes)} classes, {int(rows.sum())} images", fontsize=9)
+            rows = torch.isin(of, torch.tensor(classes, dtype=of.dtype))
+            number = f"{int(rows.sum())} predicted" if by_predicted else f"{int(rows.sum())} images"
+            axes[0, i].set_title(f"{name}: {len(classes)} classes, {number}", fontsize=9)
             if bool(rows.any()):
                 bins = sums_by_index(index[rows], confidence[rows], correct[rows], n_bins)
                 ece = _draw(axes[0, i], axes[1, i], bins)
@@ -130,8 +143,8 @@ def _draw(above: Any, below: Any, bins: Bins) -> float:
     width = 1 / n_bins
     centre = (np.arange(n_bins) + 0.5) * width
     filled = count > 0
-    above.bar(centre, accuracy, width, color=PALE_BLUE, edgecolor="white", linewidth=0.6, label="accuracy")
-    above.bar(
+    bars = above.bar(centre, accuracy, width, color=PALE_BLUE, edgecolor="white", linewidth=0.6, label="accuracy")
+    gaps = above.bar(
         centre[filled],
         -gap[filled],
         width,
@@ -142,6 +155,15 @@ def _draw(above: Any, below: Any, bins: Bins) -> float:
         linewidth=0.6,
         label="gap to confidence",
     )
+    for bar, n in [*zip(bars, count, strict=True), *zip(gaps, count[filled], strict=True)]:
+        bar.set_alpha(max(PALEST, (n / count.max()) ** 0.5) if n else None)  # three images are not as loud as 400
+    ends = [binomial_interval(int(hits), int(n)) for hits, n in zip(bins.correct[filled], count[filled], strict=True)]
+    low, high = np.array(ends).T
+    reach = np.abs(np.stack([accuracy[filled] - low, high - accuracy[filled]]))
+    above.errorbar(
+        centre[filled], accuracy[filled], reach, fmt="none", ecolor=GREY, elinewidth=0.9, capsize=1.5,
+        label="95 % interval", zorder=3,
+    )  # fmt: skip
     above.plot([0, 1], [0, 1], color="black", linestyle="--", linewidth=1, label="calibrated", zorder=4)
     above.set(xlim=(0, 1), ylim=(0, 1))
     below.bar(centre, count, width, color=GREY, edgecolor="white", linewidth=0.6, label="images")
