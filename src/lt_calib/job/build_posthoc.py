@@ -1,8 +1,8 @@
 """How finished stages are calibrated, from the setting ``posthoc``."""
 
 from collections.abc import Sequence
-from functools import partial
 
+from hydra.utils import get_object
 from omegaconf import DictConfig
 
 from lt_calib.dataset.data import Data
@@ -31,10 +31,10 @@ def posthoc_of(cfg: DictConfig, class_counts: Sequence[int]) -> Posthoc:
         cfg: With ``posthoc``.
         class_counts: (K,) training images of each class, for a calibrator that asks for them.
     """
-    part: partial = make(cfg, "posthoc", class_counts=list(class_counts))
-    module, name = part.func.__module__, part.func.__name__
-    method = module.rsplit(".", 1)[-1] if module.startswith("lt_calib.") else name
-    return Posthoc(part, method, plain(cfg.posthoc))
+    target = get_object(cfg.posthoc["_target_"])
+    module = target.__module__
+    method = module.rsplit(".", 1)[-1] if module.startswith("lt_calib.") else target.__name__
+    return Posthoc(make(cfg, "posthoc", class_counts=list(class_counts)), method, plain(cfg.posthoc))
 
 
 def refuse_without_validation(held_out: bool) -> None:

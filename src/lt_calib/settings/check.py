@@ -61,7 +61,7 @@ def make(cfg: DictConfig, path: str, *first: Any, **given: Any) -> Any:
     takes_all = slot.first and any(p.kind is p.VAR_KEYWORD for p in names.values())
     wanted = {name: value for name, value in given.items() if name in names or takes_all}
     if slot.first and not first:
-        return partial(part, **wanted)
+        return partial(part, **wanted) if wanted else part
     return part(*first, **wanted)
 
 
