@@ -48,7 +48,7 @@ def test_its_predictions_are_the_mean_of_its_members(two, averaged):
         of = [json.loads((folder / "results.json").read_text())[stage]["test"]["nll"] for folder in two]
         assert results["ensemble"][stage]["mean_of_members"]["nll"] == pytest.approx(sum(of) / 2)
         assert results[stage]["test"]["nll"] < sum(of) / 2  # the logarithm is concave
-        assert 0.4 < results["ensemble"][stage]["auroc_of_errors"] < 1
+        assert 0 < results["ensemble"][stage]["auroc_of_errors"] < 1
 
 
 def test_it_predicts_what_it_kept(averaged):

@@ -53,8 +53,9 @@ def calibrate(
 
     Returns:
         Stage -> ``{"method", "parameters", "doubts", "test", "val", ...}``, and stage -> calibrator; ``"doubts"`` are
-        sentences, and ``"val"`` is missing where a class has a single validation image, or the part was weighed: then
-        ``"prior"`` is to what, and ``"effective_size"`` as how many images it counts.
+        sentences, and ``"val"`` is missing where a class has a single validation image, for a calibrator that
+        cross-fits by itself, or where the part was weighed: then ``"prior"`` is to what, and ``"effective_size"`` as
+        how many images it counts.
 
     Raises:
         InputError: no validation part is there to fit to, or to weigh none of a class.
@@ -80,7 +81,7 @@ def calibrate(
         }
         if prior is not None and weights is not None:
             found[stage] |= {"prior": prior.tolist(), "effective_size": effective_size(weights)}
-        crossed = cross_fitted(posthoc.make, held_out, labels, weights)
+        crossed = None if calibrator.cross_fits else cross_fitted(posthoc.make, held_out, labels, weights)
         if crossed is not None:
             if weights is None:
                 found[stage]["val"] = evaluate(crossed, labels, groups, metrics)

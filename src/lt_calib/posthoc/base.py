@@ -37,6 +37,7 @@ class Calibrator(nn.Module):
     """
 
     keeps_predictions = False  # whether the order of the classes is left, and with it the prior that they are for
+    cross_fits = False  # whether it cross-fits by itself, and says what comes of it
     fitted: Tensor
     doubts: list[str]
 

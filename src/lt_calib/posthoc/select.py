@@ -37,6 +37,8 @@ class Select(Calibrator):
         ValueError: there is no candidate, or two have one name.
     """
 
+    cross_fits = True
+
     def __init__(
         self, num_classes: int, class_counts: Sequence[int], *, candidates: Sequence[Callable[..., Calibrator]]
     ) -> None:
