@@ -9,6 +9,7 @@ import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from torch import Tensor
@@ -154,7 +155,7 @@ def predict_into(
     if resized:
         print(said_of(resized, kept_size(predictor.image_shape, predictor.transform)))
     how = "calibrated" if predictor.calibrator is not None else "not calibrated: the run has no posthoc calibrator"
-    print(f"{count} images, {skipped}; {how}; written: {out}")
+    print(fill(f"{count} images, {skipped}; {how}; written: {out}", 79, break_long_words=False))
     for line in [said] * bool(said) + [line for beside in besides for line in beside.said()]:
         print(line)
 
