@@ -41,7 +41,7 @@ def test_what_a_run_leaves(finished):
     figures = {f"figures/{name}.{ending}" for name in FIGURES for ending in ("png", "svg")}
     files = {
         "config.yaml", "history.csv", "predictions.npz", "results.json", "stage1.ckpt", "stage2.ckpt",
-        "calibrators.ckpt",
+        "calibrators.ckpt", "report.html",
     }  # fmt: skip
     assert names == figures | files
 

@@ -18,6 +18,7 @@ from lt_calib.job.build_posthoc import posthoc_of
 from lt_calib.job.calibrators import CALIBRATORS, add_calibrated
 from lt_calib.job.results import read_predictions, read_results, write_json
 from lt_calib.prior.named import prior_of
+from lt_calib.report.of_run import write_page
 from lt_calib.settings.check import check_keys, make, refuse_untrusted
 from lt_calib.settings.schema import composed
 
@@ -67,6 +68,8 @@ def calibrate_folder(
     results, _ = add_calibrated(folder, results, posthoc, predictions, metrics, old.figures, prior)
     if results.get("predictions") == "float16":  # in the run itself they are float32
         results["calibrated"] = {k: v | {"logits": "float16"} for k, v in (results["calibrated"] or {}).items()} or None
+    if old.figures:
+        write_page(folder, results)
     write_json(folder / "results.json", results)
     return results
 

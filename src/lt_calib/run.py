@@ -58,7 +58,9 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     from lt_calib.job.calibrators import add_calibrated
     from lt_calib.job.cross_fit import fit_folds, held_out
     from lt_calib.job.fit import TOLD, predict, training_images
+    from lt_calib.job.grid import draw as draw_grid
     from lt_calib.job.step import fit_or_load
+    from lt_calib.report.of_run import write_page
     from lt_calib.worker import train_together
 
     cfg = settle(cfg, folder)
@@ -102,7 +104,10 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
             loss = last.loss_settings | fits[last.name].get("point", {}) | {"class_counts": last.data.class_counts}
             sheet = training_images(job.stages[0])
             figures = draw_figures(folder / "figures", results, predictions, history, loss, sheet)
+            figures += draw_grid(folder, results) if job.grid else []
         results, drawn = add_calibrated(folder, results, job.posthoc, predictions, job.metrics, job.figures)
+        if job.figures:
+            write_page(folder, results)
         ckpts = {stage.name: stage.ckpt_path for stage in job.stages}
         job.logger.log_results(results, figures + drawn, ckpts)
         # results.json, which makes the run a finished one, is written when there is nothing left to do.

@@ -170,6 +170,55 @@ def test_class_counts_and_their_groups():
     assert "after resampling: 500 images" in {t.get_text() for t in resampled.axes[0].get_legend().get_texts()}
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("airplane", "automobile", "bird", "cat", "deer"),
+        tuple("abcde"),
+        tuple(f"a long name of class {i}" for i in range(40)),
+    ],
+)
+def test_class_names_do_not_run_together(names):
+    groups = {"head": list(range(len(names))), "medium": [], "tail": []}
+    figure: Any = class_count_bars([10] * len(names), groups, "t", None, names)
+    figure.draw_without_rendering()
+    labels = figure.axes[0].get_xticklabels()
+    assert [label.get_text()[:17] for label in labels] == [name[:17] for name in names]
+    boxes = [label.get_window_extent() for label in labels]
+    turned = labels[0].get_rotation() == 45
+    assert turned or all(right.x0 > left.x1 for left, right in itertools.pairwise(boxes))
+    assert figure.axes[0].get_xlabel() == ""
+
+
+def test_a_hundred_names_are_numbers():
+    figure: Any = class_count_bars([9] * 100, {"head": list(range(100))}, "t", None, [str(c) for c in range(100)])
+    assert figure.axes[0].get_xlabel() == "class"
+
+
+def test_few_classes_are_named_by_frequency_and_equal_counts_share_a_place():
+    table = {"acc": [0.5, 0.75, None], "confidence": [0.75, 0.75, None]}
+    figure: Any = accuracy_by_frequency({"stage1": table}, [100, 100, 1], "t", ["cat", "dog", "absent"])
+    assert [text.get_text() for text in figure.axes[0].texts] == ["cat, dog"]
+    many = {key: [0.5] * 13 for key in ("acc", "confidence")}
+    figure = accuracy_by_frequency({"stage1": many}, [*range(1, 14)], "t", list("abcdefghijklm"))
+    assert not figure.axes[0].texts
+
+
+def test_training_has_one_right_axis_and_says_where_nothing_was_validated():
+    rows = [
+        {"stage": s, "epoch": e, "lr": 0.1 / s, "loss": 1.0, "val_acc": 0.5 if s == 1 else None}
+        for s in (1, 2)
+        for e in (1, 2)
+    ]
+    figure: Any = training_curves(rows, "t")
+    figure.draw_without_rendering()
+    rates = [axis for axis in figure.axes if axis.get_lines() and axis.get_lines()[0].get_label() == "learning rate"]
+    assert [axis.get_ylabel() for axis in rates] == ["", "learning rate"]
+    assert [axis.spines["right"].get_visible() for axis in rates] == [False, True]
+    assert rates[0].get_ylim() == rates[1].get_ylim()
+    assert [text.get_text() for axis in figure.axes for text in axis.texts] == ["not validated in so few epochs"]
+
+
 def test_smoothing_curves_end_at_their_factors():
     figure: Any = smoothing_curves([5, 100, 40], 0.4, 0.1, "linear")
     lines = {line.get_label(): line for line in figure.axes[0].get_lines()}

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lt_calib.report.by_factor import by_factor
+from lt_calib.report.columns import usual
 from lt_calib.report.figures import draw_comparisons
 from lt_calib.report.page import page
 from lt_calib.report.rows import summarise
@@ -27,8 +28,8 @@ const table = document.querySelector("table");
 const heads = [...table.querySelectorAll("th")];
 const column = name => heads.findIndex(head => head.textContent === name);
 const values = name => [...table.querySelectorAll("tbody tr")].map(row => row.cells[column(name)].textContent);
-heads[column("accuracy")].click(); seen.up = values("accuracy");
-heads[column("accuracy")].click(); seen.down = values("accuracy");
+heads[column("acc")].click(); seen.up = values("acc");
+heads[column("acc")].click(); seen.down = values("acc");
 heads[column("method")].click(); seen.methods = values("method");
 window.addEventListener("load", () => {
   seen.widths = [...document.images].map(image => image.naturalWidth);
@@ -47,7 +48,7 @@ def test_it_opens_sorts_and_shows_its_figures(tmp_path: Path):
     runs = [run(tmp_path, name, skill, noise=i) for i, (name, skill) in enumerate([("b", 2.0), ("a", 1.0), ("c", 3.0)])]
     rows = summarise(runs)
     paths = draw_comparisons(rows, tmp_path / "figures")
-    text = page(rows, by_factor(rows), [(p.stem, p) for p in paths], [], "test")
+    text = page(rows, usual(rows), by_factor(rows), paths, [], "test set", tmp_path)
     probed = text.replace("<style>", ERRORS + "<style>").replace("</body>", PROBE + "</body>")
     (tmp_path / "page.html").write_text(probed, encoding="utf-8")
     command = [str(BROWSER), *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"]

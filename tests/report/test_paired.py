@@ -177,5 +177,5 @@ def test_no_model_is_asked_to_be_below_its_noise_floor(ece, verdict):
     ours = one("best", 0, 0.5, 0.91, dataset={"name": "cifar10_lt", "imbalance_factor": 10, "val_per_class": 0})
     ours["stage2"]["test"]["ece"] = ece
     (grid,) = best_against_all(summarise([ours]))
-    lines = [line for line in grid.lines if line[3] == "mislas, stage 2" and line[4] == "MiSLAS README"]
+    lines = [line for line in grid.lines if line[3] == "mislas, stage 2" and "MiSLAS README" in line[4]]
     assert [(line[7], line[9]) for line in lines] == [("1.50", verdict)]

@@ -4,6 +4,7 @@ import csv
 import html.parser
 import io
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from rich import get_console
 from lt_calib.job.screen import print_table
 from lt_calib.report.__main__ import main
 from lt_calib.report.by_factor import by_factor
+from lt_calib.report.columns import usual
 from lt_calib.report.formats import comma_separated, csv_of, latex_of, markdown, markdown_of
 from lt_calib.report.page import page
 from lt_calib.report.rows import summarise
@@ -87,8 +89,8 @@ def test_html(rows):
     parser: Any = html.parser.HTMLParser()
     parser.handle_data = texts.append
     parser.handle_starttag = lambda tag, attrs: tags.add(tag)
-    parser.feed(page(rows, by_factor(rows), [], [], "test"))
-    assert texts.count(shown(rows)) == 3  # data and method, and the method by factor
+    parser.feed(page(rows, usual(rows), by_factor(rows), [], [], "test", Path()))
+    assert texts.count(shown(rows)) == 4  # the method in its table, data and method of every column, method by factor
     assert "b" not in tags
 
 
@@ -103,8 +105,9 @@ def test_everything_is_written_and_printed(tmp_path, monkeypatch, capsys):
     main()
     printed = capsys.readouterr().out
     assert printed.count("not finished: ") == 11
-    table = "\n".join(line for line in printed.splitlines() if line.count("|") > 12)
-    assert set(map(shown_as, NAMES)) <= {cells_of(line)[2] for line in table.splitlines()}
+    assert all(f"\n {shown_as(name)} " in printed for name in NAMES)
+    text = (tmp_path / "out" / "report.md").read_text()
+    assert set(map(shown_as, NAMES)) <= {cells_of(line)[2] for line in text.splitlines() if line.count("|") > 12}
     assert not re.search("[\x00-\x09\x0b-\x1f\u202e\ud800-\udfff]", printed)
     assert {path.suffix for path in (tmp_path / "out").iterdir() if path.is_file()} == {".md", ".csv", ".tex", ".html"}
 
@@ -119,13 +122,13 @@ def test_the_screen_prints_names_as_they_are(tmp_path):
     assert "1 [red]mine" in text
 
 
-def test_of_runs_alike_no_figure_is_lost_from_the_page(tmp_path, monkeypatch):
+def test_the_page_leads_to_those_of_the_runs(tmp_path, monkeypatch):
     for i in range(2):
         ours: Any = run(tmp_path / str(i), "ce", 2.0) | {"settings": str(i)}
-        (ours["folder"] / "figures").mkdir()
-        (ours["folder"] / "figures" / "groups.png").write_bytes(b"png" + bytes([i]))
+        (ours["folder"] / "report.html").touch()
         kept(ours)
     monkeypatch.setattr("lt_calib.report.figures.draw_comparisons", lambda *rows: [])
     monkeypatch.setattr("sys.argv", ["report", str(tmp_path), "--out", str(tmp_path / "out")])
     main()
-    assert (tmp_path / "out" / "report.html").read_text().count("data:image/png") == 2
+    text = (tmp_path / "out" / "report.html").read_text()
+    assert re.findall(r'<a href="([^"]+)">0</a>', text) == [f"../{i}/ce_0_100/report.html" for i in range(2)]

@@ -10,6 +10,7 @@ import torch
 
 from lt_calib.figure.accuracy_ece import accuracy_against_ece
 from lt_calib.report.by_factor import by_factor
+from lt_calib.report.columns import usual
 from lt_calib.report.figures import draw_comparisons
 from lt_calib.report.formats import comma_separated, csv_of, latex_of, markdown, markdown_of
 from lt_calib.report.matrix import matrix
@@ -308,7 +309,7 @@ def test_the_page_holds_everything_and_escapes_names(tmp_path):
     rows = summarise(runs)
     paths = draw_comparisons(rows, tmp_path / "figures")
     assert len(paths) == 4
-    text = page(rows, by_factor(rows), [(p.stem, p) for p in paths], [Path("outputs/failed")], "test")
+    text = page(rows, usual(rows), by_factor(rows), paths, [Path("outputs/failed")], "test set", tmp_path)
     assert "&lt;b&gt;" in text
     assert "<b>ce" not in text
     assert text.count("data:image/png;base64,") == 4

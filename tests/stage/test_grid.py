@@ -246,6 +246,16 @@ def test_points_out_of_order_are_left_out():
     assert len(points) == 3 * (1 + 2 + 4 * 3)  # 0, 0.1 and four more values of eps_head
 
 
+def test_only_the_axes_that_are_asked_for_are_run():
+    cfg = compose_config(*JOB, "+grid.eps_head=[0.2,0.3,0.4]", "+grid.eps_tail=[0,0.15]")
+    own, *points = points_of(cfg)
+    assert own == {key: cfg.stage2.loss[key] for key in ("eps_head", "eps_tail")}
+    assert points == [
+        {"eps_head": h, "eps_tail": t} for h in (0.2, 0.3, 0.4) for t in (0, 0.15) if (h, t) != (*own.values(),)
+    ]
+    assert len(points) in (5, 6)
+
+
 def test_the_map_is_of_what_was_measured():
     points = [{"settings": {"eps_head": h}, "diverged": 1} for h in (0.1,)]
     points += [{"settings": {"eps_head": h}, "test": {"acc": h, "ece": h}} for h in (0.2, 0.3)]  # metric=[acc,ece]
@@ -267,6 +277,37 @@ def test_the_map_shows_every_point_at_its_place():
     assert len(framed) == 3  # in the chosen form's column only
     frame: Any = framed[0].patches[0]
     assert list(frame.get_xy()) == [1.5, -0.5]  # points[3]: eps_head 0.3, eps_tail 0
+
+
+def test_the_map_names_its_axes_has_bars_and_fits_a_page():
+    settings = [
+        {"eps_head": h, "form": f, "lr_factor": r}
+        for f in ("concave", "linear", "convex") for r in (0.1, 0.2, 0.5) for h in (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
+    ]  # fmt: skip
+    points = [{"settings": s, "test": {"acc": 0.5, "ece": s["eps_head"], "nll": 1.0}} for s in settings]
+    figure = grid_map(points, 3, "title")
+    panels = [axis for axis in figure.axes if axis.images]
+    assert len(panels) == 3 * 3  # eps_head by form; lr_factor tells them apart
+    assert "lr_factor 0.2" in panels[1].get_title()
+    assert {axis.get_xlabel() for axis in panels} == {"eps_head", ""}
+    assert {axis.get_ylabel() for axis in panels} == {"form", ""}
+    bars = [axis.get_ylabel() for axis in figure.axes if axis.get_label() == "<colorbar>"]
+    assert bars == ["accuracy (%)", "ECE (%)", "NLL"]
+    assert (figure.get_size_inches() <= (7.4, 10.2)).all()
+
+
+def test_the_experiments_own_point_off_the_grid_is_told_beside_it():
+    own = {"settings": {"eps_head": 0.4, "eps_tail": 0.1}, "test": {"acc": 0.25}}
+    points = [
+        own,
+        *({"settings": {"eps_head": h, "eps_tail": t}, "test": {"acc": h}} for h in (0.1, 0.2) for t in (0, 0.1)),
+    ]
+    figure = grid_map(points, 0, "title")
+    (panel,) = (axis for axis in figure.axes if axis.images)
+    assert panel.images[0].get_array().filled(-1).tolist() == [[10, 20], [10, 20]]
+    assert not panel.patches
+    title = " ".join(figure.get_suptitle().split())
+    assert "eps_head 0.4, eps_tail 0.1 (accuracy 25.00)" in title
 
 
 def test_the_choice_follows_the_validation_part_and_not_the_test_set(tmp_path, monkeypatch):

@@ -94,9 +94,9 @@ def figures_of(
         figures["groups"] = partial(group_bars, measured, title)
     figures["true_class"] = partial(true_class_histograms, tests, groups, title)
     by_class = {stage: results[stage]["test_per_class"] for stage in tests}
-    figures["by_frequency"] = partial(accuracy_by_frequency, by_class, counts, title)
+    figures["by_frequency"] = partial(accuracy_by_frequency, by_class, counts, title, data.get("class_names"))
     about = f"{data['name']}, IF {factor_of(data)}"
-    figures["class_counts"] = partial(class_count_bars, counts, groups, about, resampled)
+    figures["class_counts"] = partial(class_count_bars, counts, groups, about, resampled, data.get("class_names"))
     figures["risk_coverage"] = partial(risk_coverage_curves, tests, title)
     figures["confusion"] = partial(group_confusion, tests, groups, title)
     names = data.get("class_names") or [str(c) for c in range(len(counts))]

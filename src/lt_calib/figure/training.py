@@ -36,15 +36,17 @@ def training_curves(rows: Sequence[Mapping[str, Any]], title: str) -> Figure:
             above.xaxis.set_major_locator(MaxNLocator(integer=True))
             rate = above.twinx()
             rate.plot(epochs, [row["lr"] for row in mine], color=GREY, linestyle=":", label="learning rate")
-            rate.set_ylim(0, None)
-            rate.spines["right"].set_visible(True)
+            rate.set_ylim(0, 1.05 * max([row["lr"] for row in rows], default=1.0) or 1.0)
+            last = column == len(stages) - 1  # one right axis for all stages
+            rate.spines["right"].set_visible(last)
+            rate.tick_params(right=last, labelright=last)
             if column == 0:
                 above.set_ylabel("loss (nats)")
                 handles = above.get_lines() + rate.get_lines()
                 labels = [str(h.get_label()) for h in handles]
                 # Below all: within the axes it would lie on one line or the other, as the schedule is.
                 figure.legend(handles, labels, fontsize=7, ncol=2, loc="upper center", bbox_to_anchor=(0.5, -0.02))
-            if column == len(stages) - 1:
+            if last:
                 rate.set_ylabel("learning rate")
             if validated:
                 below = axes[1, column]
@@ -52,6 +54,8 @@ def training_curves(rows: Sequence[Mapping[str, Any]], title: str) -> Figure:
                 for key, colour, label in shown:
                     values = [100 * row[key] for row in seen]
                     below.plot([row["epoch"] for row in seen], values, color=colour, marker=".", label=label)
+                if not seen:
+                    below.text(0.5, 0.5, "not validated in so few epochs", ha="center", transform=below.transAxes)
                 below.set(xlim=above.get_xlim(), ylim=(0, 100))
                 below.xaxis.set_major_locator(MaxNLocator(integer=True))
                 if column == 0:

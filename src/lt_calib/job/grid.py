@@ -50,11 +50,12 @@ def fit_grid(job: Job, stage: Stage, stage1: Splits) -> None:
     assert isinstance(own, ClassifierModule)
     points = grid.points
     module = GridModule(own, grid.losses, grid.rates, grid.lr_factors, grid.weight_decays)
+    axes = (f"{axis} {', '.join(map(str, dict.fromkeys(point[axis] for point in points)))}" for axis in points[0])
     log.info(
-        "Grid: %d points of stage 2 in one pass, the experiment's own first; pairs with eps_tail > eps_head are left "
-        "out. The loss that is shown is their mean.",
-        len(points),
-    )
+        "Grid: %d points of stage 2 in one pass, the experiment's own first: %s; pairs with eps_tail > eps_head are "
+        "left out. The loss that is shown is their mean.",
+        len(points), "; ".join(axes),
+    )  # fmt: skip
     about = fit(job, stage, module)
 
     if rank() > 0:

@@ -1,6 +1,7 @@
 """The table that a run leaves on the screen."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from rich import get_console
@@ -29,19 +30,27 @@ OVER: dict[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {
 }
 
 
-def print_table(results: Mapping[str, Any], console: Console | None = None) -> None:
-    """Print both stages' test metrics, as far as they are measured: percent, but for NLL (nats); calibrated ones below.
+@dataclass
+class Shown:
+    """What a run leaves on the screen, as texts."""
 
-    Names are plain text, and no number is cut: labels are wrapped first, then the table is wider than the screen.
+    run: str
+    caption: str
+    head: list[str]
+    lines: list[list[str]]
+    doubts: list[str]
+    sentence: str
+
+
+def shown(results: Mapping[str, Any]) -> Shown:
+    """Format both stages' test metrics, as far as measured, calibrated ones below: percent, but for NLL (nats).
 
     Args:
         results: Content of results.json.
-        console: Where; None takes the process's own.
     """
     data = results["dataset"]
     stages = {stage: results[stage] for stage in ("stage1", "stage2") if results[stage]}
     epochs = " + ".join(str(about["epochs"]) for about in stages.values())
-    run = f"{results['name']}, {data['name']}, IF {factor_of(data)}, seed {results['seed']}, {epochs} epochs"
     rows = {stage[-1]: about["test"] for stage, about in stages.items()}
     calibrated = (results["calibrated"] or {}).items()
     rows |= {_name(stage, found) + "*" * bool(found.get("doubts")): found["test"] for stage, found in calibrated}
@@ -49,33 +58,52 @@ def print_table(results: Mapping[str, Any], console: Console | None = None) -> N
     if uneven:  # of a test set that is not balanced, both
         rows = {f"{label} {over}": of(test) for label, test in rows.items() for over, of in OVER.items()}
     columns = {key: label for key, label in COLUMNS.items() if any(key in test for test in rows.values())}
-    table = Table(
-        title=Text(f"{run}: test set"),
-        caption=Text(
-            "percent; NLL in nats; head, medium, tail: accuracy; "
-            "floor: mean and 95 % quantile of the ECE of a calibrated model"
-            + "; the test set is not balanced: over classes, each class weighs alike"
-            * bool(uneven)
-        ),
-        box=SIMPLE_HEAD,
+    label, test = list(rows.items())[-1]
+    said = in_short(test)
+    doubted = " But its calibrator is doubted, see above." if label.endswith("*") else ""
+    return Shown(
+        run=f"{results['name']}, {data['name']}, IF {factor_of(data)}, seed {results['seed']}, {epochs} epochs",
+        caption="percent; NLL in nats; head, medium, tail: accuracy; "
+        "floor: mean and 95 % quantile of the ECE of a calibrated model"
+        + "; the test set is not balanced: over classes, each class weighs alike"
+        * bool(uneven),
+        head=["stage", *columns.values()],
+        lines=[[label, *(show(key, test) for key in columns)] for label, test in rows.items()],
+        doubts=[
+            f"* {_name(stage, found)}: {doubt}" for stage, found in calibrated for doubt in found.get("doubts", [])
+        ],
+        sentence=f"In short, of {label.rstrip('*')}: {said}{doubted}" if said else "",
     )
+
+
+def print_table(results: Mapping[str, Any], console: Console | None = None) -> None:
+    """Print the table, what is doubted of the calibrators, and what to conclude.
+
+    Names are plain text, and no number is cut: labels are wrapped first, then the table is wider than the screen.
+
+    Args:
+        results: Content of results.json.
+        console: Where; None takes the process's own.
+    """
+    told = shown(results)
+    table = Table(title=Text(f"{told.run}: test set"), caption=Text(told.caption), box=SIMPLE_HEAD)
     table.add_column("stage", overflow="fold", min_width=LABEL)
-    for key, label in columns.items():
-        width = max(len(label), *(len(show(key, test)) for test in rows.values()))
+    for label, *texts in list(zip(told.head, *told.lines, strict=True))[1:]:
+        width = max(map(len, (label, *texts)))
         table.add_column(label, justify="right", no_wrap=True, min_width=width)
-    for label, test in rows.items():
-        table.add_row(Text(label), *(Text(show(key, test)) for key in columns))
+    for line in told.lines:
+        table.add_row(*map(Text, line))
     console = console or get_console()
+    print_whole(table, console)
+    for text in filter(None, [*told.doubts, told.sentence]):
+        console.print(Text(text))
+
+
+def print_whole(table: Table, console: Console) -> None:
+    """Print a table; wider than the screen where a word or number would be cut otherwise."""
     least = console.measure(table, options=console.options.update(max_width=1000)).minimum
     table.width = least if least > console.width else None
     console.print(table, crop=False)
-    for stage, found in calibrated:
-        for doubt in found.get("doubts", []):
-            console.print(Text(f"* {_name(stage, found)}: {doubt}"))
-    label, test = list(rows.items())[-1]
-    if said := in_short(test):
-        doubted = " But its calibrator is doubted, see above." if label.endswith("*") else ""
-        console.print(Text(f"In short, of {label.rstrip('*')}: {said}{doubted}"))
 
 
 def in_short(test: Mapping[str, float | None]) -> str:

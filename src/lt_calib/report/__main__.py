@@ -11,51 +11,19 @@ from textwrap import fill
 from lt_calib.closed_pipe import outlive_reader
 from lt_calib.errors import InputError
 from lt_calib.files.folder import check_writable
-from lt_calib.job.record import factor_of
 from lt_calib.report.by_factor import by_factor
-from lt_calib.report.formats import comma_separated, csv_of, latex_of, markdown, markdown_of
-from lt_calib.report.group import Run, plain
+from lt_calib.report.columns import STAGES, USUAL, chosen, columns_of, usual
+from lt_calib.report.group import plain
 from lt_calib.report.matrix import matrix
 from lt_calib.report.paired import method_effects, seed_noise, stage_effects
 from lt_calib.report.read import read_runs, unfinished
-from lt_calib.report.rows import Row, summarise
+from lt_calib.report.rows import summarise
+from lt_calib.report.screen import print_rows, print_table
 from lt_calib.report.surface import surfaces
-from lt_calib.report.table import Table, overview
 from lt_calib.report.verdict import best_against_all, reproduced
+from lt_calib.report.written import WHERE, write
 
-OF_A_RUN = ("stage1_reliability", "stage2_reliability", "groups")  # figures of each run that the page shows
-MOST_RUNS = 12
 MOST_OPEN = 10  # named on the screen; the page names all
-WHERE = {"test": "test set", "val": "held-out validation part"}
-
-
-def write(
-    folder: Path, runs: list[Run], rows: list[Row], tables: list[Table], open_jobs: list[Path], split: str
-) -> None:
-    """Write report.md, .csv, .tex and .html, report_by_factor.csv and the figures into ``folder``."""
-    from lt_calib.report.figures import draw_comparisons
-    from lt_calib.report.page import page
-
-    folder.mkdir(parents=True, exist_ok=True)
-    figures = [(path.stem, path) for path in draw_comparisons(rows, folder / "figures", split)]
-    shown = [run for run in runs if run["file"] == "results.json"] if split == "test" else []  # theirs are of it
-    for run in shown[:MOST_RUNS]:
-        data = run["dataset"]
-        about = f"{run['name']}, {data['name']}, IF {factor_of(data)}, seed {run['seed']}"
-        paths = [run["folder"] / "figures" / f"{name}.png" for name in OF_A_RUN]
-        figures += [(f"{about}: {path.stem} ({run['folder'].name})", path) for path in paths if path.is_file()]
-    if len(shown) > MOST_RUNS:
-        print(f"the page shows the own figures of the first {MOST_RUNS} of {len(shown)} runs; its tables have all")
-    texts = {
-        "report.md": "\n\n".join([f"On the {WHERE[split]}:", *map(markdown_of, tables), markdown(rows)]) + "\n",
-        "report.csv": comma_separated(rows),
-        "report_by_factor.csv": csv_of(tables),
-        "report.tex": "\n\n".join(map(latex_of, [*tables, overview(rows)])) + "\n",
-        "report.html": page(rows, tables, figures, open_jobs, split),
-    }
-    for name, text in texts.items():
-        (folder / name).write_text(text, encoding="utf-8")
-    print(f"written: {', '.join(plain(folder / name) for name in texts)}")
 
 
 def main() -> None:
@@ -65,6 +33,10 @@ def main() -> None:
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="searched for results; or one's file")
     parser.add_argument("--split", choices=("test", "val"), default="test", help="val: the held-out validation part")
     parser.add_argument("--reference", metavar="METHOD", help="what every other method's difference is taken from")
+    parser.add_argument("--columns", metavar="NAMES", help=f"of screen, LaTeX and page: {','.join(USUAL)} or others")
+    parser.add_argument("--rows", metavar="PATTERN", help="only methods that this regular expression finds")
+    parser.add_argument("--stage", choices=STAGES, help="only these rows; last: of each run its last stage")
+    parser.add_argument("--all", action="store_true", help="print every table that --out writes")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write report.md, .csv, .tex, .html and figures there")
     parser.add_argument("--point", type=int, metavar="K", help="draw point K of one run's grid in full")
     parser.add_argument("--prior", metavar="PRIOR", help="weigh the test images: uniform, train, forward50, COUNTS.csv")
@@ -109,20 +81,31 @@ def main() -> None:
         print(f"not finished: {len(open_jobs) - MOST_OPEN} more")
     if not rows:
         sys.exit(f"no finished run with a {args.split} part was found")
+    try:
+        columns = columns_of(args.columns.split(","), rows) if args.columns else usual(rows)
+        rows = chosen(rows, args.rows, args.stage, args.split)
+    except InputError as error:
+        sys.exit(str(error))
+    effects = method_effects(rows, args.reference) if args.reference else []
+    if args.reference and not effects:
+        names = ", ".join(sorted({row.group.method for row in rows}))
+        sys.exit(f"--reference {args.reference}: no other method ran beside it; there are: {names}")
+    print_rows(rows, columns, WHERE[args.split])
+    for table in effects:
+        print_table(table)
+    if not args.all and not args.out:
+        print("--out DIR writes more tables, LaTeX and a page; --all prints those tables.")
+        return
     tables = by_factor(rows) + stage_effects(rows) + seed_noise(rows)
-    if args.reference:
-        effects = method_effects(rows, args.reference)
-        if not effects:
-            names = ", ".join(sorted({row.group.method for row in rows}))
-            sys.exit(f"--reference {args.reference}: no other method ran beside it; there are: {names}")
-        tables += effects
     if args.split == "test":
         tables += reproduced(rows) + best_against_all(rows) + matrix(rows)
     tables += surfaces(runs, args.split)
-    print("\n\n".join([f"On the {WHERE[args.split]}:", markdown(rows), *map(markdown_of, tables)]))
+    if args.all:
+        for table in tables:
+            print_table(table)
     if args.out:
         try:
-            write(args.out, runs, rows, tables, open_jobs, args.split)
+            write(args.out, runs, rows, columns, [*effects, *tables], open_jobs, args.split)
         except OSError as error:
             sys.exit(f"{args.out} cannot be written to: {error}")
 

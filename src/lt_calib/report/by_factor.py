@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lt_calib.report.group import grouped
-from lt_calib.report.published import published
+from lt_calib.report.published import PUBLISHED_AS, published
 from lt_calib.report.rows import Row
 from lt_calib.report.table import Table, acc_ece, by_columns, differences, published_pair
 
@@ -21,10 +21,13 @@ def by_factor(rows: Sequence[Row]) -> list[Table]:
     ).items():
         called = {row.group.imbalance_factor: row.factor for row in sorted(mine, key=lambda row: len(row.factor))}
         cells: list[tuple[Any, ...]] = []
+        told = set[tuple[str, str]]()  # whose published numbers stand in the table: other settings need them not again
         for about, some in grouped(mine, lambda row: (row.group.label, row.group.epochs, row.stage)).items():
             cells += [(*about, "ours", row.group.imbalance_factor, acc_ece(row)) for row in some]
-            if any(row.published for row in some):
-                method, dataset = some[0].group.method, some[0].group.dataset
+            method, dataset = some[0].group.method, some[0].group.dataset
+            theirs = PUBLISHED_AS.get(method, method), about[-1]
+            if any(row.published for row in some) and theirs not in told:
+                told.add(theirs)
                 cells += [(*about, "published", f, published_at(method, dataset, f, about[-1])) for f in called]
             if any(differences(row) for row in some):  # after a shorter schedule there is none to tell
                 cells += [(*about, "difference", row.group.imbalance_factor, _difference(row)) for row in some]

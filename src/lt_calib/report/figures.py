@@ -16,6 +16,7 @@ from lt_calib.figure.style import save
 from lt_calib.figure.true_class import true_class_histograms
 from lt_calib.measure.binning import N_BINS
 from lt_calib.report.group import Group, grouped
+from lt_calib.report.names import display
 from lt_calib.report.read import logits_of
 from lt_calib.report.rows import Row
 
@@ -90,9 +91,9 @@ def draw_comparisons(rows: Sequence[Row], folder: Path, split: str = "test") -> 
 
 
 def names(groups: Iterable[Group]) -> dict[Group, str]:
-    """Name each by its label and, where several have that, by all that tells these apart: no two have one name."""
+    """Name each for readers and, where several have that name, by all that tells these apart: no two have one name."""
     found = {}
-    for label, alike in grouped(groups, lambda group: group.label).items():
+    for label, alike in grouped(groups, lambda group: group._replace(method=display(group.method)).label).items():
         apart = [field for field in Group._fields if len({getattr(group, field) for group in alike}) > 1]
         for group in alike:
             more = ", ".join(f"{field} {getattr(group, field)}" for field in apart)

@@ -3,8 +3,9 @@
 import csv
 import io
 import re
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from html import escape
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -49,12 +50,13 @@ def markdown_of(table: Table) -> str:
     return f"**{_markdown(table.title)}**\n\n{_pipes(table, '| --- ')}"
 
 
-def html_of(table: Table) -> str:
-    """Format as HTML, in a box that scrolls."""
+def html_of(table: Table, links: Mapping[tuple[int, int], str] = MappingProxyType({})) -> str:
+    """Format as HTML, in a box that scrolls; ``links`` of cells, by line and column, are where they lead, as HTML."""
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in table.head)
     body = ""
     for i, line in enumerate(table.lines):
         cells = [f"<b>{escape(text)}</b>" if (i, j) in table.bold else escape(text) for j, text in enumerate(line)]
+        cells = [links.get((i, j), cell) for j, cell in enumerate(cells)]
         body += f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 

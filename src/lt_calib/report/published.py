@@ -3,7 +3,7 @@
 import csv
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -43,7 +43,7 @@ def published_rows() -> dict[tuple[str, str, float, str], tuple[Published, ...]]
 
 
 def published(method: str, dataset: str, imbalance_factor: float, stage: str) -> tuple[Published, ...]:
-    """Look up all published results of a method's stage.
+    """Look up all published results of a method's stage, equal numbers of several sources once.
 
     Args:
         method: An experiment's name.
@@ -52,7 +52,25 @@ def published(method: str, dataset: str, imbalance_factor: float, stage: str) ->
         stage: ``"stage1"`` or ``"stage2"``.
     """
     name = PUBLISHED_AS.get(method, method)
-    return published_rows().get((name, dataset, float(imbalance_factor), stage), ())
+    return once(published_rows().get((name, dataset, float(imbalance_factor), stage), ()))
+
+
+def once(known: Sequence[Published]) -> tuple[Published, ...]:
+    """Join the results whose numbers are equal, as far as both sources give them, under the names of their sources."""
+    found: list[Published] = []
+    for one in known:
+        alike = [other for other in found if all(a == b or None in (a, b) for a, b in _pairs(one, other))]
+        if not alike:
+            found.append(one)
+            continue
+        numbers = [b if a is None else a for a, b in _pairs(alike[0], one)]
+        note = "; ".join(dict.fromkeys(filter(None, [alike[0].note, one.note])))
+        found[found.index(alike[0])] = Published(f"{alike[0].source}, {one.source}", *numbers, note=note)
+    return tuple(found)
+
+
+def _pairs(one: Published, other: Published) -> Iterator[tuple[float | None, float | None]]:
+    return zip(one[1:-1], other[1:-1], strict=True)
 
 
 @cache

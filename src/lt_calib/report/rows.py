@@ -33,14 +33,16 @@ class Row:
     values: pd.DataFrame  # a seed a line, a metric a column; NaN where one is missing
     published: tuple[Published, ...] = ()
     bold: set[str] = field(default_factory=set)
+    others: pd.DataFrame = field(default_factory=pd.DataFrame)  # likewise, of metrics that are shown when asked for
 
     def mean(self, metric: str) -> float:
         """Average a metric over the seeds; NaN where one is missing."""
         return mean(self.over_seeds(metric))
 
     def over_seeds(self, metric: str) -> list[float]:
-        """List a metric's values."""
-        return self.values[metric].tolist()
+        """List a metric's values; NaN where it was not measured."""
+        found = self.values if metric in self.values else self.others
+        return found[metric].tolist() if metric in found else [math.nan] * len(self.runs)
 
     @property
     def recipe(self) -> str | None:
@@ -144,7 +146,11 @@ def summarise(runs: Sequence[Run], split: str = "test") -> list[Row]:
                     )  # fmt: skip
                     continue
                 values = pd.DataFrame([numbers_of(one or {}) for one in found], seeds)
-                rows.append(Row(group, label, mine, values, known if label == stage[-1] else ()))
+                more = [
+                    {m: v for m, v in (one or {}).items() if isinstance(v, float) and m not in values} for one in found
+                ]
+                others = pd.DataFrame(more, seeds, dtype=float)
+                rows.append(Row(group, label, mine, values, known if label == stage[-1] else (), others=others))
     mark_bold(rows, split)
     return rows
 

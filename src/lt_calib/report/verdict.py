@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from scipy.stats import t
 
 from lt_calib.report.paired import last_stages, noise_key, pooled
-from lt_calib.report.published import PUBLISHED_AS, published_rows
+from lt_calib.report.published import PUBLISHED_AS, once, published_rows
 from lt_calib.report.rows import Row, deviation
 from lt_calib.report.table import Table, show
 
@@ -74,7 +74,7 @@ def best_against_all(rows: Sequence[Row], method: str = "best") -> list[Table]:
             continue
         chance = apart_by_chance(*noise.get(noise_key(row), {}).get("acc", UNKNOWN), len(row.runs))
         here = {key: known for key, known in published_rows().items() if key[1:3] == row.group[:2]}
-        for (name, _, factor, stage), one in ((key, one) for key, known in here.items() for one in known):
+        for (name, _, factor, stage), one in ((key, one) for key, known in here.items() for one in once(known)):
             if one.acc is None:
                 continue
             limit = max(one.ece or 0.0, 0.0 if math.isnan(floor) else floor)
