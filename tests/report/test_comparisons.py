@@ -53,9 +53,9 @@ def test_the_names_say_what_tells_the_rows_apart(tmp_path):
     runs = [run(tmp_path / str(i), "ce", 2.0) | {"settings": "s"} for i in range(2)]
     runs[1]["environment"] = {"device": "cpu", "precision": "bf16-mixed"}
     assert sorted(names({row.group for row in summarise(runs)}).values()) == [
-        "ce (precision 32-true)", "ce (precision bf16-mixed)",
+        "Cross-entropy (precision 32-true)", "Cross-entropy (precision bf16-mixed)",
     ]  # fmt: skip
-    assert list(names({row.group for row in summarise(runs[:1])}).values()) == ["ce"]
+    assert list(names({row.group for row in summarise(runs[:1])}).values()) == ["Cross-entropy"]
 
 
 def test_no_row_is_lost_to_the_seeds_of_another(tmp_path, drawn):
