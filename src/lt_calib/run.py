@@ -27,6 +27,11 @@ from lt_calib.settings.schema import conf_dir, register
 from lt_calib.training.processes import position, quiet, rank
 
 log = logging.getLogger("lt_calib.run")  # under python -m, __name__ is "__main__"
+WHAT = """Say what to run:
+  python -m lt_calib.run +experiment=cutmix_awabs dataset=digits_lt          a minute
+  python -m lt_calib.run +experiment=cutmix_awabs dataset=cifar10_lt         hours
+  python -m lt_calib.run +experiment=cutmix_awabs dataset=folder dataset.root=DIR
+More: python -m lt_calib.run --help; python -m lt_calib.show lists experiments."""
 
 
 def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
@@ -185,6 +190,9 @@ def job(cfg: DictConfig) -> float | None:
 def main() -> None:
     """Run the command."""
     outlive_reader()
+    if set(sys.argv[1:]) <= {"-m", "--multirun"}:  # conf/config.yaml alone is 200 epochs on CIFAR-100, of no method
+        print(WHAT, file=sys.stderr)
+        sys.exit(2)
     register()
     exit_at_sigterm()
     if "" not in sys.path and os.getcwd() not in sys.path:
