@@ -7,6 +7,8 @@ from importlib import import_module
 from pathlib import Path
 from textwrap import shorten
 
+from lt_calib.closed_pipe import outlive_reader
+
 COLUMNS = 80
 
 
@@ -37,6 +39,7 @@ def _about(path: Path, width: int) -> str:
 
 def main() -> None:
     """Run the command that the first word names with the words after it; without a word list the commands."""
+    outlive_reader()
     if len(sys.argv) == 1 or sys.argv[1] in ("-h", "--help"):
         print(help_text())
         return

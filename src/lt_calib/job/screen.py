@@ -1,6 +1,9 @@
 """The table that a run leaves on the screen."""
 
+import logging
+import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from rich import get_console
@@ -10,6 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from lt_calib.job.record import factor_of
+
+log = logging.getLogger(__name__)
 
 COLUMNS = {  # of the table on the screen; results.json has all metrics
     "acc": "acc",
@@ -27,6 +32,14 @@ OVER: dict[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {
     "images": lambda test: test,
     "classes": lambda test: {key: test.get(f"{key}_balanced") for key in ("acc", "ece", "nll")},
 }
+
+
+def print_run(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
+    """Print both stages' table and where the figures are, and return the results."""
+    print_table(results)
+    if number := len(list((folder / "figures").glob("*.png"))):
+        log.info("%d figure%s in %s", number, "s" * (number > 1), os.path.relpath(folder / "figures"))
+    return results
 
 
 def print_table(results: Mapping[str, Any], console: Console | None = None) -> None:
