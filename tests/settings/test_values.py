@@ -41,8 +41,10 @@ def test_a_folder_that_is_not_named_or_not_there(composed, tmp_path, dataset):
 def test_the_command_is_ended_before_a_folder_is_made(composed, capsys):
     for words in ("seed=-1", "dataset.if=0.5"):
         cfg = composed("+experiment=cutmix_awabs", words)
+        OmegaConf.set_struct(cfg, False)
+        cfg.hydra = {}
         with pytest.raises(SystemExit) as end:
-            ValueCheck().on_run_start(OmegaConf.merge(cfg, {"hydra": {}}))  # type: ignore[arg-type]
+            ValueCheck().on_run_start(cfg)
         assert end.value.code == 1
         assert words in capsys.readouterr().err
 
