@@ -51,7 +51,7 @@ def measure(folder: Path, stage1: Path, name: str) -> None:
         start = time.perf_counter()
         logits, targets = predict(job, stage)["test"]
         evaluate(logits, targets, job.data.groups, job.metrics)
-        with_intervals(logits, targets, 15)
+        with_intervals(logits, targets, 15, job.data.groups, job.metrics)
         seconds, n = about["seconds"] + time.perf_counter() - start, 1
     print(json.dumps({"points": n, "seconds": seconds, "peak_mb": peak_mb()}))
 

@@ -17,13 +17,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from hydra.errors import CompactHydraException
 
 from lt_calib.errors import InputError
 from lt_calib.files.checkpoint import write_atomically
 from lt_calib.files.folder import refuse_unwritable
 from lt_calib.run import run
 from lt_calib.settings.nearest import nearest_names
-from tests.conftest import CONF, TINY, built, compose_config
+from tests.conftest import CONF, TINY, built, compose_config, in_hydra
 
 RUN = [*TINY, "+experiment=cutmix_awabs"]
 STAGE1 = "stage1.ckpt_path={folder}/stage1.ckpt"
@@ -115,7 +116,7 @@ CASES: dict[str, tuple[Callable[[Path], None], list[str], str]] = {
         nothing, ["trainer=ddp", "trainer.devices=64", "trainer.accelerator=gpu"], r"this machine has \d+ GPUs",
     ),
     "an unknown target": (nothing, ["model.backbone._target_=os.nothing"], r"_target_=os.nothing cannot be found"),
-    "batches of none": (nothing, ["dataset.batch_size=0"], r"batch_size 0 must be >= 1"),
+    "batches of none": (nothing, ["dataset.batch_size=0"], r"batch_size=0 must be a whole number >= 1"),
     "a padding below 0": (nothing, ["dataset.padding=-1"], r"dataset.padding -1 must be >= 0"),
     "a negative seed": (nothing, ["seed=-1"], r"seed=-1 must be >= 0"),
     "a seed beyond all generators": (
@@ -392,3 +393,28 @@ def test_a_refused_command_leaves_earlier_results(tmp_path):
         assert {path: path.read_bytes() for path in before} == before
         assert {path.name for path in (tmp_path / "run").iterdir()} == {p.name for p in before} | {"run.log"}
     assert json.loads((tmp_path / "run" / "results.json").read_text())["schema"] == 2
+
+
+def test_a_refused_command_leaves_no_folder(tmp_path, monkeypatch):
+    from lt_calib.run import job
+
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "outputs" / "digits_lt_if10" / "seed0"
+    folder.mkdir(parents=True)
+    (folder / "run.log").touch()
+    in_hydra(monkeypatch, folder)
+    monkeypatch.setattr("lt_calib.run.run", lambda cfg, folder: (_ for _ in ()).throw(InputError("no such device")))
+    for name in ("config.yaml", "mine.txt"):  # of a run that has begun, and of somebody else
+        (folder / name).touch()
+        with pytest.raises(CompactHydraException, match="no such device"):
+            job(compose_config(*RUN))
+        assert {path.name for path in folder.iterdir()} == {"run.log", "error.txt", name}
+        (folder / name).unlink()
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(CompactHydraException):
+        job(compose_config(*RUN))
+    assert "no such device" in (folder / "error.txt").read_text()
+    monkeypatch.delenv("HYDRA_FULL_ERROR")
+    with pytest.raises(CompactHydraException):
+        job(compose_config(*RUN))
+    assert not list(tmp_path.iterdir())

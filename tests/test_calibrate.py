@@ -174,7 +174,9 @@ def test_the_calibrated_stages_are_drawn_and_taken_back(folder, monkeypatch):
 
     monkeypatch.setattr(of_run, "reliability", spy)
     calibrate_folder(folder, ["posthoc=class_temperature"])
-    assert drawn() == {f"stage{i}_calibrated_{of}reliability" for i in (1, 2) for of in ("", "group_", "predicted_group_")}
+    assert drawn() == {
+        f"stage{i}_calibrated_{of}reliability" for i in (1, 2) for of in ("", "group_", "predicted_group_")
+    }
     found = json.loads((folder / "results.json").read_text())["calibrated"]
     for stage in ("stage1", "stage2"):
         (shown,) = (both for title, both in seen.items() if title.endswith(f"{stage} after class temperature"))

@@ -49,7 +49,8 @@ def test_an_experiments_file_says_what_it_is(experiment):
 def test_every_option_of_every_group_is_checked(composed, group, package):
     for name in plugins(group):
         at = "" if package == group else f"@{package}"
-        check_keys(composed("dataset=digits_lt", "model=resnet32_cosine", f"{group}{at}={name}"))
+        there = ["dataset.root=."] * (name in ("folder", "list", "table"))
+        check_keys(composed("dataset=digits_lt", "model=resnet32_cosine", f"{group}{at}={name}", *there))
 
 
 def test_typo_on_the_command_line(composed):
@@ -94,6 +95,22 @@ def test_a_runs_path_can_be_a_value_on_the_command_line(composed):
     assert composed(f"stage1.ckpt_path={folder}/stage1.ckpt").stage1.ckpt_path == f"{folder}/stage1.ckpt"
 
 
+def test_a_folders_name_has_whole_words_and_at_most_80_characters():
+    from lt_calib.settings.schema import _changed
+
+    def name(*overrides: str) -> str:
+        return f"seed4294967295{_changed(OmegaConf.create(list(overrides)))}"  # type: ignore[arg-type]
+
+    many = [f"stage{i}.max_epochs={n}" for i in (1, 2) for n in range(3)] + [
+        "model=resnet8",
+        f"stage1.ckpt_path={'a' * 90}",
+    ]
+    assert len(name(*many)) <= 80
+    assert name(*many)[:-8] == "seed4294967295_model-resnet8_stage1.max_epochs-0_stage1.max_epochs-1_"
+    assert name(*many) != name(*many, "stage2.lr=0.3")  # what is not shown makes another folder, too
+    assert name("model=resnet8") == "seed4294967295_model-resnet8"
+
+
 def test_a_part_that_is_given_like_a_number_is_named(composed):
     with pytest.raises(InputError, match=r"loss@stage1\.loss=focal"):
         check_keys(composed("dataset=digits_lt", "stage1.loss=focal"))
@@ -133,7 +150,7 @@ def test_a_typo_at_the_top_level(composed):
         (["stage1.max_epochs=two"], "stage1.max_epochs=two must be a whole number"),
         (["stage1.max_epochs=2.5"], "stage1.max_epochs=2.5 must be a whole number"),
         (["stage1.max_epochs=true"], "stage1.max_epochs=True must be a whole number"),
-        (["dataset.if=ten"], "dataset.if=ten must be a number"),
+        (["dataset.if=ten"], "dataset.if=ten must be a finite number"),
         (["stage1.lr=fast"], "stage1.lr=fast must be a number"),
         (["stage1.lr=[0.1,0.2]"], "stage1.lr=.* must be a number"),
         (["stage1.optimizer.nesterov=1"], "stage1.optimizer.nesterov=1 must be true or false"),

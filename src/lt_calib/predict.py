@@ -1,4 +1,4 @@
-"""Calibrated predictions of a finished run for image files of any size and kind.
+"""Calibrated predictions of a finished run for images of any size.
 
 ``python -m lt_calib.predict RUN_FOLDER images/ --out predictions.csv``
 """

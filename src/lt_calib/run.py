@@ -19,7 +19,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from lt_calib.closed_pipe import outlive_reader
-from lt_calib.files.folder import fresh, log_into
+from lt_calib.files.folder import fresh, leave_nothing, log_into
 from lt_calib.files.lock import InUseError, alone_in
 from lt_calib.settings.nearest import nearest_names
 from lt_calib.settings.objective import check_objective, is_search, objective
@@ -27,6 +27,11 @@ from lt_calib.settings.schema import conf_dir, register
 from lt_calib.training.processes import position, quiet, rank
 
 log = logging.getLogger("lt_calib.run")  # under python -m, __name__ is "__main__"
+WHAT = """Say what to run:
+  python -m lt_calib.run +experiment=cutmix_awabs dataset=digits_lt          a minute
+  python -m lt_calib.run +experiment=cutmix_awabs dataset=cifar10_lt         hours
+  python -m lt_calib.run +experiment=cutmix_awabs dataset=folder dataset.root=DIR
+More: python -m lt_calib.run --help; python -m lt_calib.show lists experiments."""
 
 
 def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
@@ -57,8 +62,10 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     from lt_calib.job.build import build, settle
     from lt_calib.job.calibrators import add_calibrated
     from lt_calib.job.cross_fit import fit_folds, held_out
+    from lt_calib.job.diverged import warn_of_divergence
     from lt_calib.job.fit import TOLD, predict, training_images
     from lt_calib.job.grid import draw as draw_grid
+    from lt_calib.job.screen import print_run
     from lt_calib.job.step import fit_or_load
     from lt_calib.report.of_run import write_page
     from lt_calib.worker import train_together
@@ -71,7 +78,7 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     if (folder / "results.json").exists():
         log.info("%s is finished already: nothing is trained, drawn or logged again.", folder)
         (folder / TOLD).unlink(missing_ok=True)  # of a process that was killed in its last moment
-        return show(folder, out.read_results(folder)) if first else {}
+        return print_run(folder, out.read_results(folder)) if first else {}
 
     job = build(cfg, folder)
     exit_code = 1
@@ -86,6 +93,8 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
         for stage in job.stages:
             fits[stage.name] = fit_or_load(job, stage, train_together)
             predictions[stage.name] = predict(job, stage) if first else {}
+            if first:
+                warn_of_divergence(stage, fits[stage.name], *predictions[stage.name]["test"])
             if job.folds:
                 point = fits[stage.name].get("point")
                 at = job.grid.points.index(point) if job.grid and point else 0
@@ -116,17 +125,7 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
         exit_code = 0
     finally:
         job.logger.finish(exit_code)
-    return show(folder, results)
-
-
-def show(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
-    """Print both stages' table and where the figures are."""
-    from lt_calib.job.screen import print_table
-
-    print_table(results)
-    for figure in sorted((folder / "figures").glob("*.png")):
-        log.info("%s", os.path.relpath(figure))
-    return results
+    return print_run(folder, results)
 
 
 class SigtermExit(SystemExit):
@@ -183,6 +182,9 @@ def job(cfg: DictConfig) -> float | None:
         if worst is not None and not isinstance(error, InUseError):
             return worst
         if isinstance(cause, ValueError | OSError) or isinstance(error, CompactHydraException):
+            alone = hydra_config.mode is not RunMode.MULTIRUN and not isinstance(error, InUseError)
+            if alone and "HYDRA_FULL_ERROR" not in os.environ:  # which keeps error.txt, with the traceback
+                leave_nothing(folder)
             raise CompactHydraException(str(cause)) from None
         raise
 
@@ -190,6 +192,9 @@ def job(cfg: DictConfig) -> float | None:
 def main() -> None:
     """Run the command."""
     outlive_reader()
+    if set(sys.argv[1:]) <= {"-m", "--multirun"}:  # conf/config.yaml alone is 200 epochs on CIFAR-100, of no method
+        print(WHAT, file=sys.stderr)
+        sys.exit(2)
     register()
     exit_at_sigterm()
     if "" not in sys.path and os.getcwd() not in sys.path:

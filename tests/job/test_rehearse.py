@@ -103,5 +103,5 @@ def test_made_up_predictions_are_those_of_a_calibrated_model(k):
 def test_every_calibrator_takes_them_and_keeps_what_is_predicted(name):
     cfg = OmegaConf.create({"posthoc": OmegaConf.load(CONF / "posthoc" / f"{name}.yaml")})
     logits, targets = made_up(20)
-    probs = check.make(cfg, "posthoc", 20).fit(logits, targets)(logits)
+    probs = check.make(cfg, "posthoc", 20, class_counts=[20 - c for c in range(20)]).fit(logits, targets)(logits)
     assert torch.equal(probs.argmax(dim=1), logits.argmax(dim=1))

@@ -21,9 +21,9 @@ def test_a_resample_is_measured_as_the_images_that_it_draws_would_be():
         rows = torch.arange(60).repeat_interleave(row.long())
         y, p = targets[rows], probs[rows]
         each = {
-            "acc_balanced": recall_score(y, p.argmax(1), average=None),
+            "acc_balanced": recall_score(y, p.argmax(1), average=None),  # type: ignore[arg-type]
             "precision_macro": precision_score(y, p.argmax(1), average=None, zero_division=0),  # type: ignore[arg-type]
-            "f1_macro": f1_score(y, p.argmax(1), average=None),
+            "f1_macro": f1_score(y, p.argmax(1), average=None),  # type: ignore[arg-type]
             "auroc_macro": [roc_auc_score(y == c, p[:, c]) for c in range(3)],
             "ap_macro": [average_precision_score(y == c, p[:, c]) for c in range(3)],
         }

@@ -304,7 +304,8 @@ def test_the_experiments_own_point_off_the_grid_is_told_beside_it():
     ]
     figure = grid_map(points, 0, "title")
     (panel,) = (axis for axis in figure.axes if axis.images)
-    assert panel.images[0].get_array().filled(-1).tolist() == [[10, 20], [10, 20]]
+    drawn: Any = panel.images[0].get_array()
+    assert drawn.filled(-1).tolist() == [[10, 20], [10, 20]]
     assert not panel.patches
     title = " ".join(figure.get_suptitle().split())
     assert "eps_head 0.4, eps_tail 0.1 (accuracy 25.00)" in title

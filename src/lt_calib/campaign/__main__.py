@@ -109,7 +109,8 @@ def main() -> None:
         print("\n".join(status(jobs, todo)))
         return
     stop = threading.Event()
-    run = partial(run_job, name=args.name, work=args.work, results=results, extra=args.extra, end=end, stop=stop)
+    where = {"name": args.name, "work": args.work, "results": results, "extra": args.extra}
+    run = partial(run_job, **where, end=end, stop=stop, beside=args.jobs > 1)
     said = run_all(todo, run, args.jobs, stop)
     for word, most in {"failed": 10, "in use": 1, "not finished": 1}.items():
         these = [job.file for job in todo if said[job] == word]

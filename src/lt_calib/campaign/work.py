@@ -25,8 +25,9 @@ GIVE_UP = 3  # jobs that fail before any is done: what is missing is missing to 
 
 
 def run_job(
-    job: Job, name: str, work: Path, results: Path, extra: Sequence[str], end: float, stop: threading.Event
-) -> str:
+    job: Job, name: str, work: Path, results: Path, extra: Sequence[str], end: float, stop: threading.Event,
+    beside: bool = False,
+) -> str:  # fmt: skip
     """Run one job until it is finished or the time is over.
 
     Args:
@@ -37,6 +38,7 @@ def run_job(
         extra: Further settings, that change no number.
         end: On the monotonic clock, seconds.
         stop: Set where the time is over for another reason.
+        beside: Whether others run beside it: then each line that it says begins with its name.
 
     Returns:
         ``"done"``, ``"not finished"``, ``"in use"`` where another campaign is at it, or ``"failed"``.
@@ -44,6 +46,7 @@ def run_job(
     folder = work / name / job.file.with_suffix("")
     quoted = str(folder).replace("'", "\\'")  # by Hydra's grammar
     command = [sys.executable, "-m", "lt_calib.run", *job.overrides, *extra, f"hydra.run.dir='{quoted}'"]
+    command += [f"hydra.callbacks.jobs.name='{job.file.stem}'"] if beside else []
     if time.monotonic() >= end or stop.is_set():
         return "not finished"
     try:

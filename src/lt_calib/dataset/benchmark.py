@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lt_calib.dataset.folder import class_order, folder_of
+from lt_calib.dataset.folder import class_order
 from lt_calib.dataset.list import find_lists, read_lists
 from lt_calib.dataset.rows import Row, source_of
 from lt_calib.dataset.source import Source
 from lt_calib.errors import InputError
+from lt_calib.files.folder import folder_of
 
 
 @dataclass(frozen=True)

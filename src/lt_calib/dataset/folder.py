@@ -10,6 +10,7 @@ from lt_calib.dataset.image import find_files
 from lt_calib.dataset.rows import Row, natural, source_of
 from lt_calib.dataset.source import Source
 from lt_calib.errors import InputError
+from lt_calib.files.folder import folder_of
 
 SPLITS = ("train", "val", "test")
 
@@ -46,20 +47,6 @@ def folder(root: str) -> Source:
 
 
 _WANTED = "wanted are train/<class>/*.jpg and test/<class>/*.jpg, or <class>/*.jpg, of which a test set is split off"
-
-
-def folder_of(root: str) -> Path:
-    """Return the folder that ``dataset.root`` names.
-
-    Raises:
-        InputError: none is named, or it is not there.
-    """
-    if not root:
-        raise InputError("dataset.root must be given: the folder of the images, dataset.root=DIR")
-    top = Path(root).expanduser()
-    if not top.is_dir():
-        raise InputError(f"dataset.root={root} is no folder")
-    return top
 
 
 def class_order(path: Path) -> list[str] | None:

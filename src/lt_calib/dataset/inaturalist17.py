@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from lt_calib.dataset.folder import folder_of
 from lt_calib.dataset.list import find_lists
 from lt_calib.dataset.rows import Row, source_of
 from lt_calib.dataset.source import Source
 from lt_calib.errors import InputError
+from lt_calib.files.folder import folder_of
 
 WANTED = (
     "iNaturalist 2017 wants in that folder train_val_images/ (train_val_images.tar.gz), train2017.json and "

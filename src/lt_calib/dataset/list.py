@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from lt_calib.dataset.folder import class_order, folder_of
+from lt_calib.dataset.folder import class_order
 from lt_calib.dataset.rows import Row, source_of
 from lt_calib.dataset.source import Source
 from lt_calib.errors import InputError
+from lt_calib.files.folder import folder_of
 
 
 def listed(root: str, *, train: str, test: str | None = None, val: str | None = None) -> Source:

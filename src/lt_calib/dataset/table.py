@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lt_calib.dataset.folder import class_order, folder_of
+from lt_calib.dataset.folder import class_order
 from lt_calib.dataset.list import find
 from lt_calib.dataset.rows import Row, source_of
 from lt_calib.dataset.source import Source
 from lt_calib.errors import InputError
+from lt_calib.files.folder import folder_of
 
 COLUMNS = {"image": "image", "label": "label", "class": "class", "split": "split", "group": "group"}
 OPTIONAL = ("class", "split", "group")  # used where the table has them

@@ -91,8 +91,9 @@ def grid_map(points: Sequence[Mapping[str, Any]], chosen: int | None, title: str
 
 
 def _off_the_grid(points: Sequence[Mapping[str, Any]]) -> bool:
-    own, others = points[0]["settings"], [p["settings"] for p in points[1:] if "test" in p]
-    return bool(others) and any(value not in {other[axis] for other in others} for axis, value in own.items())
+    own, others = points[0]["settings"], [p["settings"] for p in points[1:]]
+    varied = [axis for axis in own if len({p["settings"][axis] for p in points}) > 1]
+    return len(varied) > 1 and any(own[axis] not in {other[axis] for other in others} for axis in varied)
 
 
 def _told(point: Mapping[str, Any], shown: Mapping[str, tuple[str, float, str]]) -> str:

@@ -157,7 +157,8 @@ def _draw(above: Any, below: Any, bins: Bins) -> float:
     )
     for bar, n in [*zip(bars, count, strict=True), *zip(gaps, count[filled], strict=True)]:
         bar.set_alpha(max(PALEST, (n / count.max()) ** 0.5) if n else None)  # three images are not as loud as 400
-    ends = [binomial_interval(int(hits), int(n)) for hits, n in zip(bins.correct[filled], count[filled], strict=True)]
+    hits = bins.correct.numpy()[filled]
+    ends = [binomial_interval(int(k), int(n)) for k, n in zip(hits, count[filled], strict=True)]
     low, high = np.array(ends).T
     reach = np.abs(np.stack([accuracy[filled] - low, high - accuracy[filled]]))
     above.errorbar(

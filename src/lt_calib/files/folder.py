@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 import sys
+from contextlib import suppress
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,35 @@ def log_into(folder: Path) -> None:
             root.removeHandler(old)
             old.close()
             root.addHandler(new)
+
+
+def leave_nothing(folder: Path) -> None:
+    """Remove a folder in which a refused command has left no more than its log, and those above that it alone was in.
+
+    Above it only what is empty is removed, and below the working directory.
+    """
+    with suppress(OSError):
+        left = list(folder.iterdir())
+        if {path.name for path in left} <= {"run.log", "error.txt"}:
+            for path in left:
+                path.unlink()
+            for empty in (folder, *folder.parents):
+                if empty == folder or Path.cwd() in empty.parents:
+                    empty.rmdir()
+
+
+def folder_of(root: str) -> Path:
+    """Return the folder that ``dataset.root`` names.
+
+    Raises:
+        InputError: none is named, or it is not there.
+    """
+    if not root:
+        raise InputError("dataset.root must be given: the folder of the images, dataset.root=DIR")
+    top = Path(root).expanduser()
+    if not top.is_dir():
+        raise InputError(f"dataset.root={root} is no folder")
+    return top
 
 
 class FolderCheck(Callback):

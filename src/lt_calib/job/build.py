@@ -18,7 +18,6 @@ from lt_calib.job.build_stages import build_stage1, build_stage2
 from lt_calib.job.parts import Grid, Job, Stage
 from lt_calib.job.record import record_of
 from lt_calib.job.rehearse import rehearse
-from lt_calib.job.results import KEPT
 from lt_calib.logger.none import NoLogger
 from lt_calib.measure.binning import bins_of
 from lt_calib.settings.check import check_keys, make
@@ -67,8 +66,6 @@ def build(cfg: DictConfig, folder: Path) -> Job:
         ValueError: likewise, from the part that the setting belongs to.
     """
     config = plain(cfg)
-    if cfg.predictions not in KEPT:
-        raise InputError(f"predictions={cfg.predictions} must be {' or '.join(KEPT)}")
     logger = build_logger(cfg, config, folder)
     try:
         trainer: TrainerSettings = make(cfg, "trainer")  # a device that is not there is found before the data are read

@@ -19,7 +19,7 @@ from lt_calib.stage.base import Features, StageModule
 from lt_calib.training.finite import StopAtNonFinite
 from lt_calib.training.history import History
 from lt_calib.training.processes import position, rank
-from lt_calib.training.progress import ProgressBar
+from lt_calib.training.progress import ProgressLine
 from lt_calib.training.resume import Resume
 from lt_calib.training.sigterm import ExitAtSigterm
 from lt_calib.training.trainer import TrainerSettings
@@ -46,19 +46,19 @@ def begin(job: Job, stage: Stage) -> None:
 
 def fit(job: Job, stage: Stage, module: StageModule) -> dict[str, Any]:
     """Train a module in a stage's place, from the stage's part file where a killed process left one."""
-    bar = ProgressBar(f"stage {module.stage}")
+    line = ProgressLine(module.stage)
 
     def tell_it(row: dict[str, Any]) -> None:
         if rank() == 0:
             tell(job, row)
 
     def report(row: dict[str, Any]) -> None:
-        bar.epoch(row)
+        line.epoch(row)
         tell_it(row)
 
     history = History(module.stage, lambda z, y: evaluate(z, y, job.data.groups, job.metrics), report)
     resume = Resume(stage.part_path, history, job.made_by, tell_it)
-    train(job.trainer, stage, module, [history, bar], [resume])
+    train(job.trainer, stage, module, [history, line], [resume])
     return {
         "epochs": module.max_epochs,
         "seconds": history.seconds,

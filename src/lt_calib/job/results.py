@@ -25,7 +25,6 @@ from lt_calib.measure.per_class import per_class
 from lt_calib.measure.pieces import pieces
 
 log = logging.getLogger(__name__)
-KEPT = ("float32", "float16")  # types of the logits in predictions.npz
 LARGEST = float(np.finfo(np.float16).max)
 
 

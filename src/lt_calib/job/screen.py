@@ -1,7 +1,10 @@
 """The table that a run leaves on the screen."""
 
+import logging
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rich import get_console
@@ -11,6 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from lt_calib.job.record import factor_of
+
+log = logging.getLogger(__name__)
 
 COLUMNS = {  # of the table on the screen; results.json has all metrics
     "acc": "acc",
@@ -28,6 +33,14 @@ OVER: dict[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {
     "images": lambda test: test,
     "classes": lambda test: {key: test.get(f"{key}_balanced") for key in ("acc", "ece", "nll")},
 }
+
+
+def print_run(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
+    """Print both stages' table and where the figures are, and return the results."""
+    print_table(results)
+    if number := len(list((folder / "figures").glob("*.png"))):
+        log.info("%d figure%s in %s", number, "s" * (number > 1), os.path.relpath(folder / "figures"))
+    return results
 
 
 @dataclass

@@ -1,8 +1,6 @@
 """The check of every key, by the signature of what it builds, and the building itself."""
 
-import difflib
 import inspect
-from dataclasses import fields
 from functools import partial
 from types import NoneType, UnionType
 from typing import Any, get_args, get_type_hints
@@ -10,9 +8,10 @@ from typing import Any, get_args, get_type_hints
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from lt_calib.errors import InputError, check_seed
-from lt_calib.settings.schema import Config, plain
+from lt_calib.errors import InputError
+from lt_calib.settings.schema import plain
 from lt_calib.settings.slot import slot_of
+from lt_calib.settings.values import check_values, refuse_unknown
 
 WITHOUT_TARGET = {
     "stage2": {"max_epochs"},
@@ -71,17 +70,7 @@ def check_keys(cfg: DictConfig) -> None:
     Raises:
         InputError: names the key, and the nearest one there is, or the value and what it must be.
     """
-    _refuse(cfg, {f.name for f in fields(Config)}, "")
-    check_seed(cfg.seed)
-    if cfg.resume not in ("auto", "off"):
-        raise InputError(f"resume={cfg.resume} must be 'auto' (go on where a run stopped) or 'off' (a new folder)")
-    for stage in ("stage1", "stage2"):
-        for part in ("loss", "sampler", "optimizer", "schedule"):
-            if isinstance(cfg[stage].get(part), str):
-                raise InputError(
-                    f"{stage}.{part}={cfg[stage][part]}: a part is chosen by its group, "
-                    f"{part}@{stage}.{part}={cfg[stage][part]}"
-                )
+    check_values(cfg)
     _check(cfg, "")
 
 
@@ -95,9 +84,9 @@ def _check(node: Any, path: str) -> None:
         _check_part(node, path)
     elif path == "model":  # short names of the network's settings
         read = {"backbone", "classifier"} | {str(k) for k in node if node[k] in (None, *(node.backbone or {}).values())}
-        _refuse(node, read, path)
+        refuse_unknown(node, read, path)
     elif path in WITHOUT_TARGET:
-        _refuse(node, WITHOUT_TARGET[path], path)
+        refuse_unknown(node, WITHOUT_TARGET[path], path)
     elif path.startswith("metric."):
         raise InputError(f"{path} is no metric: it has no _target_")
     for key in node:
@@ -114,7 +103,7 @@ def _check_part(node: DictConfig, path: str) -> None:
         if key in set_by_the_run - slot.taken:
             raise InputError(f"{path}.{key} is set by the run itself, and no setting")
     if all(p.kind is not p.VAR_KEYWORD for p in parameters):
-        _refuse(node, {p.name for p in parameters} - set_by_the_run | slot.taken, path)
+        refuse_unknown(node, {p.name for p in parameters} - set_by_the_run | slot.taken, path)
     try:
         hints = get_type_hints(target.__init__ if inspect.isclass(target) else target)
     except NameError:  # annotations that only a type checker can resolve
@@ -123,14 +112,6 @@ def _check_part(node: DictConfig, path: str) -> None:
         hints["if"] = hints["imbalance_factor"]
     for key in (k for k in node if k in hints and k not in slot.taken - {"if"}):
         _refuse_other_type(node[key], hints[key], f"{path}.{key}")
-
-
-def _refuse(node: DictConfig, known: set[str], path: str) -> None:
-    for key in node:
-        if isinstance(key, str) and not key.startswith("_") and key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            cure = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(known)) or 'none'}"
-            raise InputError(f"unknown setting {path}{'.' if path else ''}{key}; {cure}")
 
 
 def _refuse_other_type(value: Any, hint: Any, key: str) -> None:

@@ -39,7 +39,7 @@ def nearest_names(arguments: Sequence[str]) -> list[str]:
             continue
         there = sorted(path.stem for root in roots for path in (root / group).glob("*.yaml"))
         unknown = [name for name in value.strip("'\"").split(",") if name.isidentifier() and name not in there]
-        said += [_sentence(group, name, there) for name in unknown]
+        said += [no_such(group, name, there) for name in unknown]
         if not unknown and "," not in value and not group.startswith("hydra"):
             groups.append(argument)
     if said:
@@ -50,13 +50,14 @@ def nearest_names(arguments: Sequence[str]) -> list[str]:
     except HydraException:  # Hydra has said what is wrong with a group: a + too many or too few, say
         return []
     branches = {".".join(key.split(".")[:i]) for key in flatten(cfg) for i in range(1, key.count(".") + 2)}
-    return [_sentence("setting", key, sorted(branches)) for key in keys if not _known(key, branches)]
+    return [no_such("setting", key, sorted(branches)) for key in keys if not _known(key, branches)]
 
 
 def _known(key: str, branches: set[str]) -> bool:
     return key in branches or key.startswith("hydra.")
 
 
-def _sentence(kind: str, name: str, there: list[str]) -> str:
+def no_such(kind: str, name: str, there: list[str]) -> str:
+    """Say of a name that names nothing which there are, the nearest first."""
     near = difflib.get_close_matches(name, there, n=3, cutoff=0.5)
     return f"No {kind} {name}; " + (f"the nearest: {', '.join(near)}" if near else f"there are: {', '.join(there)}")

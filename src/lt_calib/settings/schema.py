@@ -16,7 +16,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from lt_calib.errors import InputError
 from lt_calib.settings.table import equal, matters_for, settings_for
 
-MAX_FOLDER = 150
+MAX_CHANGED = 66  # characters: with seed4294967295 before them a folder's name has 80
 NATURAL = "natural"  # the factor of data that are not cut
 
 
@@ -135,9 +135,14 @@ def _changed(overrides: ListConfig) -> str:
     """``${changed:...}``: the command line's overrides as a part of a folder's name.
 
     Without ``=`` and ``,``, so that the folder's path can be a value on the command line: ``stage1.ckpt_path=...``.
+    Where they are too long together, some are left out whole, and a hash of all stands at the end.
     """
     kept = [o for o in overrides if "folder" in matters_for(o.lstrip("+~").split("=")[0])]
-    text = "".join("_" + re.sub(r"[^\w.+@-]+", "-", o) for o in sorted(kept))
-    if len(text) > MAX_FOLDER:
-        text = f"{text[:MAX_FOLDER]}_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-    return text
+    words = ["_" + re.sub(r"[^\w.+@-]+", "-", o) for o in sorted(kept)]
+    text = "".join(words)
+    if len(text) <= MAX_CHANGED:
+        return text
+    shown, end = "", f"_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    for word in words:  # whole ones
+        shown += word if len(shown + word + end) <= MAX_CHANGED else ""
+    return shown + end
