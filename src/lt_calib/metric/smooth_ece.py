@@ -39,6 +39,8 @@ def smooth_calibration_error(probs: Tensor, targets: Tensor) -> Tensor:
 
     if excess(FINEST) <= 0:
         return torch.zeros(())
+    if excess(1.0) >= 0:  # sure of all and wrong on all
+        return torch.ones(())
     return torch.tensor(brentq(excess, FINEST, 1.0, xtol=1e-6)).float()
 
 
