@@ -19,8 +19,8 @@ class Dirichlet(Calibrator):
     T is :class:`Temperature`'s, so that logits of any scale are met alike; the authors' is 1. W and b minimize
     mean_i NLL_i + lambda [mean_(c != k) w_ck^2 + mean_c b_c^2] + (strength / n) sum_c log(1 + ((w_cc - 1) / 0.5)^2):
     their off-diagonal and intercept regularization, with one lambda for both, and a prior on the diagonal, which theirs
-    leaves free. lambda is the one of ``penalties`` of the least cross-fitted NLL on the same images. Predictions may
-    change.
+    leaves free. lambda is the one of ``penalties`` of the least cross-fitted NLL on the same images, the largest where
+    a class has less than two. Predictions may change.
 
     One fit of K (K + 1) numbers for each fold and penalty: seconds at K = 100, too long at K = 1000.
 
@@ -72,7 +72,8 @@ class Dirichlet(Calibrator):
         self.temperature.copy_(best_temperature(logits, targets, weights))
         log_p, place = self._log_p(logits), deal(logits, targets)
         nll = torch.zeros(len(self.penalties), dtype=torch.float64)
-        for fold in place.unique() if len(self.penalties) > 1 and int(place.max()) > 0 else ():
+        least = int(torch.bincount(targets, minlength=self.num_classes).min())
+        for fold in place.unique() if len(self.penalties) > 1 and least > 1 else ():
             held = place == fold
             path = self._path(self.penalties, log_p[~held], targets[~held], weights[~held])
             nll += torch.stack([weighed_nll(log_p[held] @ w.T + b, targets[held], weights[held]) for w, b in path])
