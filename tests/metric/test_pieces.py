@@ -80,9 +80,10 @@ def test_scores_of_the_bootstrap_and_checked_probabilities(in_pieces):
 @pytest.mark.parametrize("name", plugins("posthoc"))
 def test_calibrators(name, in_pieces):
     cfg = OmegaConf.create({"posthoc": OmegaConf.load(CONF / "posthoc" / f"{name}.yaml")})
-    whole, *rest = in_pieces(
-        lambda: make(cfg, "posthoc", 7, class_counts=range(70, 0, -10)).fit(LOGITS, TARGETS)(LOGITS)
-    )
+    if name == "dirichlet":
+        cfg.posthoc.penalties = [1.0]  # one of its eighteen fits
+    few = LOGITS[:40], TARGETS[:40]  # pieces of one row each are slow, and some search long
+    whole, *rest = in_pieces(lambda: make(cfg, "posthoc", 7, class_counts=range(70, 0, -10)).fit(*few)(few[0]))
     for found in rest:
         torch.testing.assert_close(found, whole, rtol=1e-5, atol=1e-7)
 

@@ -169,8 +169,11 @@ def prior(x: Tensor) -> Tensor:
     return torch.log1p((x / PRIOR_SCALE).square()).sum()
 
 
-def minimize(loss: Callable[[Tensor], Tensor], start: Tensor) -> Tensor:
-    """Find the x that minimizes ``loss(x) -> ()`` by L-BFGS, x (n,) float64; a prior in it keeps x finite."""
+def minimize(loss: Callable[[Tensor], Tensor], start: Tensor, within: float = 1e-14) -> Tensor:
+    """Find the x that minimizes ``loss(x) -> ()`` by L-BFGS, x (n,) float64; a prior in it keeps x finite.
+
+    It ends where a step gains less than the share ``within`` of the loss.
+    """
 
     def value_and_gradient(x: Any) -> tuple[float, Any]:
         point = torch.tensor(x, dtype=torch.float64, requires_grad=True)
@@ -178,6 +181,6 @@ def minimize(loss: Callable[[Tensor], Tensor], start: Tensor) -> Tensor:
         (gradient,) = torch.autograd.grad(value, point)
         return value.item(), gradient.numpy()
 
-    options = {"maxiter": MAX_STEPS, "ftol": 1e-14, "gtol": 1e-9}
+    options = {"maxiter": MAX_STEPS, "ftol": within, "gtol": 1e-9}
     found = optimize.minimize(value_and_gradient, start.numpy(), jac=True, method="L-BFGS-B", options=options)
     return torch.from_numpy(found.x)

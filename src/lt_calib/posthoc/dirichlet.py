@@ -12,6 +12,8 @@ from lt_calib.measure.pieces import summed
 from lt_calib.posthoc.base import Calibrator, minimize, prior, weighed_nll
 from lt_calib.posthoc.temperature import best_temperature
 
+WITHIN = 1e-12  # of K (K + 1) numbers in up to eighteen fits
+
 
 class Dirichlet(Calibrator):
     """softmax(W log p + b), p = softmax(z / T), what a Dirichlet distribution of p in each class leads to.
@@ -56,7 +58,7 @@ class Dirichlet(Calibrator):
         num_classes: int,
         *,
         strength: float = 1.0,
-        penalties: Sequence[float] = (1e3, 100, 10, 1, 0.1),
+        penalties: Sequence[float] = (100, 1, 0.01),
     ) -> None:
         super().__init__(num_classes, strength)
         if not penalties or min(penalties) <= 0:
@@ -103,7 +105,7 @@ class Dirichlet(Calibrator):
 
         x, found = torch.eye(k, k + 1, dtype=torch.float64).flatten(), []
         for penalty in penalties:
-            x = minimize(partial(loss, penalty=penalty), x)
+            x = minimize(partial(loss, penalty=penalty), x, WITHIN)
             found.append((x.view(k, k + 1)[:, :k], x.view(k, k + 1)[:, k]))
         return found
 
