@@ -36,8 +36,10 @@ OVER: dict[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {
 
 
 def print_run(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
-    """Print both stages' table and where the figures are, and return the results."""
+    """Print both stages' table and where page and figures are, and return the results."""
     print_table(results)
+    if (folder / "report.html").is_file():
+        log.info("Look here first: %s", os.path.relpath(folder / "report.html"))
     if number := len(list((folder / "figures").glob("*.png"))):
         log.info("%d figure%s in %s", number, "s" * (number > 1), os.path.relpath(folder / "figures"))
     return results
@@ -73,7 +75,7 @@ def shown(results: Mapping[str, Any]) -> Shown:
     columns = {key: label for key, label in COLUMNS.items() if any(key in test for test in rows.values())}
     label, test = list(rows.items())[-1]
     said = in_short(test)
-    doubted = " But its calibrator is doubted, see above." if label.endswith("*") else ""
+    doubted = " But its calibrator is doubted (*)." if label.endswith("*") else ""
     return Shown(
         run=f"{results['name']}, {data['name']}, IF {factor_of(data)}, seed {results['seed']}, {epochs} epochs",
         caption="percent; NLL in nats; head, medium, tail: accuracy; "
