@@ -63,6 +63,7 @@ def test_on_a_terminal_it_is_one_line_that_is_never_wrapped(monkeypatch, caplog,
     caplog.set_level(logging.DEBUG, "lt_calib")
     console = Console(force_terminal=True, width=40)
     monkeypatch.setattr("lt_calib.training.progress.get_console", lambda: console)
+    monkeypatch.setattr("lt_calib.terminal.is_there", lambda: True)
     with console.capture() as captured:
         trained(ProgressLine(1), 2, clock, step=1.0)
     assert told(caplog) == []
@@ -70,3 +71,14 @@ def test_on_a_terminal_it_is_one_line_that_is_never_wrapped(monkeypatch, caplog,
     assert shown.count("\n") == 1
     assert max(len(text) for text in re.split(r"[\r\n]", shown)) == 40
     assert "epoch 2/2" in shown
+
+
+def test_colors_that_are_forced_make_no_terminal(monkeypatch, caplog, clock):
+    """FORCE_COLOR, as notebooks and CI set it: rich takes its output for a terminal then."""
+    caplog.set_level(logging.DEBUG, "lt_calib")
+    console = Console(force_terminal=True)
+    monkeypatch.setattr("lt_calib.training.progress.get_console", lambda: console)
+    with console.capture() as captured:
+        trained(ProgressLine(1), 2, clock, step=1.0)
+    assert captured.get() == ""
+    assert len(told(caplog)) == 2

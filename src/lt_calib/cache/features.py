@@ -11,10 +11,10 @@ from zipfile import BadZipFile
 
 import numpy as np
 import torch
-from rich import get_console
 from rich.progress import track
 from torch import Tensor
 
+from lt_calib import terminal
 from lt_calib.errors import InputError
 from lt_calib.files.checkpoint import remove_remains, write_atomically
 from lt_calib.files.lock import system_lock
@@ -66,7 +66,7 @@ class FeatureStore:
             order: list[bytes] = []
             fresh: dict[bytes, np.ndarray] = {}
             computed = 0
-            bar = track(range(total), f"features of {what}", total, disable=not get_console().is_terminal)
+            bar = track(range(total), f"features of {what}", total, disable=not terminal.is_there())
             steps = iter(bar)
             for images, *_ in batches:
                 keys = [_content(image) for image in images]

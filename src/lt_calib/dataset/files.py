@@ -13,10 +13,10 @@ import numpy as np
 import PIL
 import torch
 from PIL import Image
-from rich import get_console
 from rich.progress import track
 from torch import Tensor
 
+from lt_calib import terminal
 from lt_calib.dataset.image import Part, read_image
 from lt_calib.errors import InputError
 
@@ -147,7 +147,7 @@ def in_parallel(function: Callable[[int], T], number: int, what: str) -> Iterato
             for start in range(0, number, AT_ONCE):
                 yield from pool.map(function, range(start, min(start + AT_ONCE, number)))
 
-    yield from track(results(), what, number, disable=not get_console().is_terminal)
+    yield from track(results(), what, number, disable=not terminal.is_there())
 
 
 def refuse_smaller(image: Image.Image, name: str) -> None:

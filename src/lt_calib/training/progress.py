@@ -10,6 +10,8 @@ from rich import get_console
 from rich.live import Live
 from rich.text import Text
 
+from lt_calib import terminal
+
 log = logging.getLogger(__name__)
 
 EVERY = 10.0  # seconds between two lines where the output is not a terminal
@@ -33,7 +35,7 @@ class ProgressLine(Callback):
         self._epochs, self._steps = trainer.max_epochs or 1, int(trainer.num_training_batches)
         self._done = self._before = trainer.current_epoch * self._steps  # more than 0 where a killed stage goes on
         self._start = time.monotonic()
-        if get_console().is_terminal and trainer.is_global_zero:
+        if terminal.is_there() and trainer.is_global_zero:
             self._live = Live(get_renderable=self._text, console=get_console(), refresh_per_second=4)
             self._live.start()
 
