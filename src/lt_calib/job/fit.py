@@ -22,6 +22,7 @@ from lt_calib.training.processes import position, rank
 from lt_calib.training.progress import ProgressLine
 from lt_calib.training.resume import Resume
 from lt_calib.training.sigterm import ExitAtSigterm
+from lt_calib.training.statistics import ended_fast, renew_statistics
 from lt_calib.training.trainer import TrainerSettings
 
 TOLD = "told.json"  # which epochs the logger has been told; gone when the run is finished
@@ -59,6 +60,11 @@ def fit(job: Job, stage: Stage, module: StageModule) -> dict[str, Any]:
     history = History(module.stage, lambda z, y: evaluate(z, y, job.data.groups, job.metrics), report)
     resume = Resume(stage.part_path, history, job.made_by, tell_it)
     train(job.trainer, stage, module, [history, line], [resume])
+    if module.stage == 1 and ended_fast([row["lr"] for row in history.rows]):
+        batches = stage.data.loader("train", stage.sampler, device=job.trainer.device)
+        batches.set_epoch(module.max_epochs)
+        renew_statistics(module, batches, job.trainer.device)
+        batches.close()
     return {
         "epochs": module.max_epochs,
         "seconds": history.seconds,
