@@ -199,7 +199,6 @@ def test_written_features_give_the_same_numbers(network, tmp_path, capsys):
         "dataset=features",
         f"dataset.file={tmp_path / 'digits.npz'}",
         "dataset.groups=[3,7]",
-        "dataset.batch_size=32",
     ]
     given = run(compose_config(*table, *file, "+experiment=frozen_balanced_softmax"), tmp_path / "table")
     assert given["dataset"]["class_counts"] == own["dataset"]["class_counts"]

@@ -18,6 +18,7 @@ from lt_calib.dataset.source import Source
 from lt_calib.errors import InputError
 from lt_calib.job.build import settle
 from lt_calib.job.build_cross_fit import build_cross_fit
+from lt_calib.job.build_lengths import fill_lengths
 from lt_calib.job.build_posthoc import build_posthoc
 from lt_calib.job.build_stages import build_stage1, build_stage2
 from lt_calib.job.cross_fit import fit_folds, held_out
@@ -29,9 +30,6 @@ from lt_calib.prior.reweigh import image_weights, uniform_over
 from lt_calib.settings.check import make
 from lt_calib.settings.schema import composed, plain
 
-SMALL_BATCH = 8
-EPOCHS, STEPS = (20, 60), 1600
-
 
 class LongTailedClassifier(ClassifierMixin, BaseEstimator):
     """A calibrated classifier of features with a long tail: ``+experiment=frozen_METHOD`` without files.
@@ -42,8 +40,8 @@ class LongTailedClassifier(ClassifierMixin, BaseEstimator):
         method: ``"awabs"``, ``"balanced_softmax"``, ``"ce"``, ``"las"``, ``"crt"``, ``"lws"``, ``"ncm"``,
             ``"tau_norm"`` or ``"logit_adjustment"``.
         seed: Of the batches, >= 0.
-        batch_size: Rows a step; None takes 128, or fewer of fewer than 4096 rows, a 32nd.
-        max_epochs: Of each trained stage; None takes 20, or up to 60 where that is less than 1600 steps.
+        batch_size: Rows a step; None takes a 32nd of all, but 8 to 128.
+        max_epochs: Of each stage; None takes as many as make 1500 steps, but 20 to 60.
         settings: Others, as on the command line: ``("stage2.loss.eps_head=0.2", "stage1.max_epochs=40")``; with
             ``("cross_fit=5", "posthoc=temperature")`` it is calibrated on rows that are held out in turn.
 
@@ -87,14 +85,13 @@ class LongTailedClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def _trained(self, rows: NDArray[Any], targets: NDArray[Any], folder: Path) -> Predictor:
-        size = self.batch_size or int(np.clip(len(rows) // 32, SMALL_BATCH, 128))
-        epochs = self.max_epochs or int(np.clip(STEPS * size // len(rows), *EPOCHS))
+        epochs = self.max_epochs or "null"
         given = {
             "+experiment": f"frozen_{self.method}",
             "dataset": "features",
             "trainer.accelerator": "cpu",
             "seed": self.seed,
-            "dataset.batch_size": size,
+            "dataset.batch_size": self.batch_size or "null",
             "stage1.max_epochs": epochs,
             "dataset.recipe.stage2_epochs": epochs,
         }
@@ -107,9 +104,11 @@ class LongTailedClassifier(ClassifierMixin, BaseEstimator):
         x, y = torch.tensor(rows, dtype=torch.float32), torch.tensor(targets)
         names = tuple(str(c) for c in self.classes_)
         data: Any = LongTailedDataModule(  # its test set is never looked at
-            lambda root: Source(x, y, x[:1], y[:1], names), imbalance_factor=None, groups="by_count", batch_size=size
-        )
+            lambda root: Source(x, y, x[:1], y[:1], names), imbalance_factor=None, groups="by_count",
+            batch_size=cfg.dataset.batch_size,
+        )  # fmt: skip
         data.setup()
+        fill_lengths(cfg, data)
         trainer = make(cfg, "trainer")
 
         def parts(data: Data) -> tuple[list[Stage], None]:

@@ -30,6 +30,8 @@ from lt_calib.transform.normalize import Normalize
 
 log = logging.getLogger(__name__)
 
+SMALLEST, LARGEST = 8, 128  # batches
+
 
 class LongTailedDataModule(LightningDataModule):
     """A source, cut to a long tail or as it is, with a validation part by choice and a test set.
@@ -53,7 +55,7 @@ class LongTailedDataModule(LightningDataModule):
         val_fraction: In [0, 1), of each class held out in the place of that, as long-tailed as what is trained on.
         split_seed: Seed of the split, the same for all jobs.
         groups: Rule of head / medium / tail, see :func:`lt_calib.dataset.long_tail.groups`.
-        batch_size: Of training, over all processes.
+        batch_size: Of training, over all processes; None takes a 32nd of the training images, but 8 to 128.
         eval_batch_size: Of evaluation.
         size: Side in pixels to which all images are resized; None leaves them.
         transform: Of the images; None normalizes to mean 1/2 and deviation 1/4.
@@ -94,7 +96,7 @@ class LongTailedDataModule(LightningDataModule):
         val_fraction: float = 0.0,
         split_seed: int = 0,
         groups: Sequence[int] | str = "thirty_forty_thirty",
-        batch_size: int = 128,
+        batch_size: int | None = 128,
         eval_batch_size: int = 500,
         size: int | None = None,
         transform: Transform | None = None,
@@ -120,7 +122,8 @@ class LongTailedDataModule(LightningDataModule):
         self.val_fraction = val_fraction
         self.split_seed = check_seed(split_seed, "dataset.split_seed")
         self.group_rule = groups
-        self.batch_size = batch_size
+        self.batch_size = batch_size or LARGEST
+        self._by_size = batch_size is None
         self.eval_batch_size = eval_batch_size
         self.size = size
         self.transform: Transform = transform or Normalize([0.5] * 3, [0.25] * 3)
@@ -163,6 +166,8 @@ class LongTailedDataModule(LightningDataModule):
             check_normalization(self.transform.mean, self.transform.std, self.image_shape[0])
         self.class_counts = torch.bincount(self.targets("train"), minlength=self.num_classes).tolist()
         self.cut_counts = list(self.class_counts)
+        if self._by_size:
+            self.batch_size = min(max(sum(self.class_counts) // 32, SMALLEST), LARGEST)
         self.groups = groups_of(self.cut_counts, self.group_rule)
         self._fingerprint = fingerprint(parts["train"])
 

@@ -13,6 +13,7 @@ from lt_calib.errors import InputError
 from lt_calib.job.build_cross_fit import build_cross_fit
 from lt_calib.job.build_features import embedded
 from lt_calib.job.build_grid import build_grid
+from lt_calib.job.build_lengths import fill_lengths
 from lt_calib.job.build_posthoc import build_posthoc
 from lt_calib.job.build_stages import build_stage1, build_stage2
 from lt_calib.job.parts import Grid, Job, Stage
@@ -65,11 +66,13 @@ def build(cfg: DictConfig, folder: Path) -> Job:
         InputError: a setting, file or device is not as needed.
         ValueError: likewise, from the part that the setting belongs to.
     """
-    config = plain(cfg)
-    logger = build_logger(cfg, config, folder)
+    asked, text = plain(cfg), OmegaConf.to_yaml(cfg)
+    logger = build_logger(cfg, asked, folder)
     try:
         trainer: TrainerSettings = make(cfg, "trainer")  # a device that is not there is found before the data are read
         data = embedded(cfg, build_data(cfg), trainer)
+        fill_lengths(cfg, data)
+        config = plain(cfg)
         metrics = {name: make(cfg, f"metric.{name}") for name in cfg.metric or {}}
         here = made_by(config, trainer.device)
         held_out = "val" in data.splits or cfg.cross_fit != 0
@@ -86,7 +89,7 @@ def build(cfg: DictConfig, folder: Path) -> Job:
         if trainer.compile:  # loaded weights run in it too, or they would give other last digits than trained ones
             compile_in_place(stages[0].module.backbone, trainer.device)
         job = Job(
-            record_of(config, data, stages, trainer, bins_of(metrics)), folder, OmegaConf.to_yaml(cfg), data, stages,
+            record_of(asked, data, stages, trainer, bins_of(metrics)), folder, text, data, stages,
             trainer, metrics, logger, here, Path(cfg.cache.root).expanduser() if cfg.cache.root else None,
             cache_settings(config, data, trainer, here), posthoc, grid, cfg.figures,
             cfg.predictions, cross_fit,

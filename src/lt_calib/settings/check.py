@@ -110,7 +110,8 @@ def _check_part(node: DictConfig, path: str) -> None:
         hints = {}
     if "imbalance_factor" in hints:
         hints["if"] = hints["imbalance_factor"]
-    for key in (k for k in node if k in hints and k not in slot.taken - {"if"}):
+    by_data = {"max_epochs"} if node.get("max_epochs", 0) is None else set()  # null until the rows are counted
+    for key in (k for k in node if k in hints and k not in (slot.taken - {"if"}) | by_data):
         _refuse_other_type(node[key], hints[key], f"{path}.{key}")
 
 
