@@ -56,6 +56,7 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
 
     sources_of_this_process()
 
+    from lt_calib.conformal.of_run import add_sets
     from lt_calib.figure.of_run import draw_figures
     from lt_calib.files.checkpoint import remove_remains, sha256_of, write_atomically
     from lt_calib.job import results as out
@@ -115,10 +116,11 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
             figures = draw_figures(folder / "figures", results, predictions, history, loss, sheet)
             figures += draw_grid(folder, results) if job.grid else []
         results, drawn = add_calibrated(folder, results, job.posthoc, predictions, job.metrics, job.figures)
+        results, of_sets = add_sets(folder, results, predictions, job.sets, job.figures)
         if job.figures:
             write_page(folder, results)
         ckpts = {stage.name: stage.ckpt_path for stage in job.stages}
-        job.logger.log_results(results, figures + drawn, ckpts)
+        job.logger.log_results(results, figures + drawn + of_sets, ckpts)
         # results.json, which makes the run a finished one, is written when there is nothing left to do.
         out.write_json(folder / "results.json", results)
         (folder / TOLD).unlink(missing_ok=True)

@@ -10,11 +10,13 @@ from torch import nn
 from lt_calib.conformal.accept import accept_run
 from lt_calib.conformal.base import SetRule
 from lt_calib.conformal.beside import Beside
-from lt_calib.conformal.of_run import measure_run
+from lt_calib.conformal.of_run import FITS, measure_run
 from lt_calib.conformal.risk import Accepted
 from lt_calib.errors import InputError
 from lt_calib.job.results import RESULTS_SCHEMA
 from lt_calib.predictor import BATCH, Predictor
+from lt_calib.run import run
+from tests.conftest import built, compose_config
 
 
 def folder_of(path, splits: dict[str, tuple[np.ndarray, np.ndarray]]):
@@ -70,3 +72,30 @@ def test_the_cells_of_an_image_are_of_its_own_logits():
         p = torch.softmax(row.double(), dim=0)
         names = [name for name, value in zip("abc", p.tolist(), strict=True) if value >= 0.3]
         assert beside.cells(probs) == [" ".join(names), len(names), "yes" if p.max() >= 0.6 else "no"]
+
+
+@pytest.mark.parametrize("method", sorted(FITS))
+def test_a_run_fits_the_sets_that_it_is_asked_for(method, tmp_path, capsys):
+    """As the command does afterwards, with the same figure."""
+    settings = (f"conformal={method}", "conformal.alpha=0.2", "stage1.max_epochs=2", "stage2.max_epochs=2")
+    features = ("dataset=digits_features_lt", "dataset.val_per_class=10", "trainer.accelerator=cpu", "cache=off")
+    results = run(compose_config(*features, "+experiment=frozen_awabs", *settings), tmp_path)
+    assert "each image gets a list of" in " ".join(capsys.readouterr().out.split())
+    assert (tmp_path / "figures/sets.png").exists()
+    found, _ = measure_run(tmp_path, [method], 0.2)
+    assert results["conformal"] == found
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["conformal=marginal"], "none are held out: add dataset.val_per_class=20"),
+        (["conformal=marginal", "conformal.alpha=1", "dataset.val_per_class=10"], "alpha 1 must be > 0 and < 1"),
+        (["conformal=interpolated", "conformal.weight=2", "dataset.val_per_class=10"], "conformal.weight=2 must be"),
+        (["conformal=marginal", "conformal.method=best", "dataset.val_per_class=10"], "conformal.method=best must be"),
+        (["conformal=marginal", "+conformal.alfa=1", "dataset.val_per_class=10"], "unknown setting conformal.alfa"),
+    ],
+)
+def test_sets_that_cannot_be_are_refused_before_anything_trains(settings, said):
+    with pytest.raises(ValueError, match=said):
+        built("dataset=digits_features_lt", "+experiment=frozen_ce", "trainer.accelerator=cpu", *settings)

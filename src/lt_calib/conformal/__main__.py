@@ -12,9 +12,8 @@ from typing import Any
 
 from lt_calib.closed_pipe import outlive_reader
 from lt_calib.conformal.base import check_alpha
-from lt_calib.conformal.of_run import FITS, curves, measure_run
-from lt_calib.figure.sets import coverage_against_size
-from lt_calib.figure.style import save
+from lt_calib.conformal.coverage import in_short
+from lt_calib.conformal.of_run import FITS, draw, measure_run, read_run
 from lt_calib.files.folder import check_writable
 
 COLUMNS = 79
@@ -38,11 +37,9 @@ def main() -> None:
         check_writable(args.run, "results.json")
         found, doubts = measure_run(args.run, methods, check_alpha(args.alpha), args.weight, args.trust)
         print("\n".join(table(found, methods)))
-        paths = save(
-            coverage_against_size(curves(args.run, methods, args.weight, args.trust)), args.run / "figures/sets"
-        )
+        paths = draw(args.run, *read_run(args.run), methods, args.weight, args.trust)
         print(f"written: {args.run / 'results.json'}, {paths[0]}")
-        for line in [*(f"warning: {said}" for said in doubts), in_short(found, methods[0])]:
+        for line in [*(f"warning: {said}" for said in doubts), in_short(found)]:
             print(fill(line, COLUMNS))
     except ValueError as error:
         sys.exit(str(error))
@@ -73,15 +70,6 @@ def table(found: Mapping[str, Any], methods: list[str]) -> list[str]:
                     COLUMNS, initial_indent="  ", subsequent_indent="  ",
                 ).splitlines()  # fmt: skip
     return [*lines, "under: classes, %, covered more than ten points below what is promised"]
-
-
-def in_short(found: Mapping[str, Any], method: str) -> str:
-    """Say the last stage's sets in a sentence."""
-    about = found[max(stage for stage in found if stage.startswith("stage"))][method]
-    return (
-        f"In short: instead of one answer, each image gets a list of {about['size']:.1f} classes on average "
-        f"({method}), and the right one is on it for {100 * about['marginal']['coverage']:.0f} of 100 test images."
-    )
 
 
 if __name__ == "__main__":

@@ -45,3 +45,16 @@ def _share(hit: Tensor) -> dict[str, Any] | None:
     found = binomtest(int(hit.sum()), len(hit))
     low, high = found.proportion_ci(0.95, "exact")
     return {"coverage": float(hit.double().mean()), "low": float(low), "high": float(high), "images": len(hit)}
+
+
+def in_short(found: Mapping[str, Any]) -> str:
+    """Say the last stage's sets, the first kind of them, in a sentence.
+
+    Args:
+        found: ``conformal`` of results.json.
+    """
+    method, about = next(iter(found[max(stage for stage in found if stage.startswith("stage"))].items()))
+    return (
+        f"In short: instead of one answer, each image gets a list of {about['size']:.1f} classes on average "
+        f"({method}), and the right one is on it for {100 * about['marginal']['coverage']:.0f} of 100 test images."
+    )

@@ -1,5 +1,6 @@
 """Prediction sets of a finished run: fitted on its held-out validation part, measured on its test set."""
 
+import logging
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from lt_calib.job.parts import Splits
 from lt_calib.job.results import read_predictions, read_results, write_json
 from lt_calib.settings.schema import register
 
+log = logging.getLogger(__name__)
 FITS = {fit.__name__: fit for fit in (marginal, class_wise, prior_adjusted, interpolated)}
 FILES = ("results.json", "predictions.npz", "config.yaml")
 ALPHAS = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3)  # of the figure
@@ -82,6 +84,16 @@ def measure_run(
         InputError: no finished run, or nothing was held out.
     """
     results, predictions = read_run(folder)
+    found = sets_of(folder, results, predictions, methods, alpha, weight, trust)
+    write_json(folder / "results.json", results | {"conformal": found})
+    return found, doubts(results, predictions)
+
+
+def sets_of(
+    folder: Path, results: Mapping[str, Any], predictions: Mapping[str, Splits], methods: list[str], alpha: float,
+    weight: float = 0.5, trust: bool = False,
+) -> dict[str, Any]:  # fmt: skip
+    """Fit sets of every stage on its validation part and measure them on the test set, as :func:`measure_run` says."""
     found: dict[str, Any] = {"alpha": alpha, "weight": weight}
     for stage, splits in predictions.items():
         found[stage] = {}
@@ -91,8 +103,7 @@ def measure_run(
             finite = [q if abs(q) != float("inf") else None for q in rule.thresholds.tolist()]
             about = coverage(rule.sets(logits), targets, results["dataset"]["groups"], alpha)
             found[stage][method] = about | {"fell_back": rule.fell_back, "thresholds": finite}
-    write_json(folder / "results.json", results | {"conformal": found})
-    return found, doubts(results, predictions)
+    return found
 
 
 def doubts(results: Mapping[str, Any], predictions: Mapping[str, Splits]) -> list[str]:
@@ -113,11 +124,45 @@ def doubts(results: Mapping[str, Any], predictions: Mapping[str, Splits]) -> lis
     return said
 
 
+def add_sets(
+    folder: Path, results: dict[str, Any], predictions: Mapping[str, Splits], sets: Mapping[str, Any], figures: bool
+) -> tuple[dict[str, Any], list[Path]]:
+    """Fit and measure the sets that a run's settings ask for; return the results and the figures' paths.
+
+    Args:
+        folder: The run's, with its config.yaml.
+        results: Of its results.json; they get ``conformal``.
+        predictions: Stage -> split -> (logits, targets).
+        sets: ``method``, ``alpha`` and perhaps ``weight``; an empty one fits none.
+        figures: Whether coverage against size is drawn.
+    """
+    if not sets:
+        return results, []
+    about: dict[str, Any] = {"weight": sets.get("weight", 0.5), "trust": True}  # its parts have been built already
+    methods = [sets["method"]]
+    results = results | {"conformal": sets_of(folder, results, predictions, methods, sets["alpha"], **about)}
+    for doubt in doubts(results, predictions):
+        log.warning("conformal=%s: %s.", sets["method"], doubt)
+    return results, draw(folder, results, predictions, methods, **about) if figures else []
+
+
+def draw(
+    folder: Path, results: Mapping[str, Any], predictions: Mapping[str, Splits], methods: list[str], weight: float,
+    trust: bool,
+) -> list[Path]:  # fmt: skip
+    """Draw coverage against size of the last stage's sets; return the figures' paths."""
+    from lt_calib.figure.sets import coverage_against_size
+    from lt_calib.figure.style import save
+
+    found = curves(folder, results, predictions, methods, weight, trust)
+    return save(coverage_against_size(found), folder / "figures/sets")
+
+
 def curves(
-    folder: Path, methods: list[str], weight: float = 0.5, trust: bool = False
-) -> dict[str, list[tuple[float, float, float]]]:
+    folder: Path, results: Mapping[str, Any], predictions: Mapping[str, Splits], methods: list[str], weight: float,
+    trust: bool,
+) -> dict[str, list[tuple[float, float, float]]]:  # fmt: skip
     """Compute the last stage's mean size, macro coverage and share of under-covered classes at each of ``ALPHAS``."""
-    results, predictions = read_run(folder)
     stage = max(predictions)
     (logits, targets), groups = predictions[stage]["test"], results["dataset"]["groups"]
     found: dict[str, list[tuple[float, float, float]]] = {method: [] for method in methods}

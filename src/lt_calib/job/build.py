@@ -15,6 +15,7 @@ from lt_calib.job.build_features import embedded
 from lt_calib.job.build_grid import build_grid
 from lt_calib.job.build_lengths import fill_lengths
 from lt_calib.job.build_posthoc import build_posthoc
+from lt_calib.job.build_sets import build_sets
 from lt_calib.job.build_stages import build_stage1, build_stage2
 from lt_calib.job.parts import Grid, Job, Stage
 from lt_calib.job.record import record_of
@@ -92,7 +93,7 @@ def build(cfg: DictConfig, folder: Path) -> Job:
             record_of(asked, data, stages, trainer, bins_of(metrics)), folder, text, data, stages,
             trainer, metrics, logger, here, Path(cfg.cache.root).expanduser() if cfg.cache.root else None,
             cache_settings(config, data, trainer, here), posthoc, grid, cfg.figures,
-            cfg.predictions, cross_fit,
+            cfg.predictions, cross_fit, sets=build_sets(cfg, held_out),
         )  # fmt: skip
         if rank() == 0:
             rehearse(job)

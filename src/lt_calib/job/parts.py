@@ -118,6 +118,7 @@ class Job:
         cache_root: Of the store of finished stages 1; None leaves it alone.
         cache_settings: What decides stage 1's weights, by which the store names its entries.
         posthoc: None calibrates nothing.
+        sets: Of prediction sets ``method``, ``alpha`` and perhaps ``weight``; empty for none.
         grid: None for the experiment's own settings alone.
         figures: Whether they are drawn.
         predictions: Type of the logits that are kept.
@@ -142,3 +143,4 @@ class Job:
     predictions: str = "float32"
     cross_fit: CrossFit | None = None
     folds: list[Any] = field(default_factory=list)
+    sets: dict[str, Any] = field(default_factory=dict)

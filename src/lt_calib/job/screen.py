@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lt_calib.conformal.coverage import in_short as in_lists
 from lt_calib.job.record import factor_of
 
 log = logging.getLogger(__name__)
@@ -110,7 +111,8 @@ def print_table(results: Mapping[str, Any], console: Console | None = None) -> N
         table.add_row(*map(Text, line))
     console = console or get_console()
     print_whole(table, console)
-    for text in filter(None, [*told.doubts, told.sentence]):
+    sets = in_lists(results["conformal"]) if results.get("conformal") else ""
+    for text in filter(None, [*told.doubts, told.sentence, sets]):
         console.print(Text(text))
 
 

@@ -47,6 +47,7 @@ class Config:
     stage2: Any = None
     metric: Any = None
     posthoc: Any = None
+    conformal: Any = None
     grid: Any = None
     cross_fit: int = 0
     figures: bool = True

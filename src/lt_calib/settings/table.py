@@ -62,6 +62,8 @@ MATTERS = {
     "stage2.max_epochs": "folder results length recorded",
     "posthoc": "folder posthoc",
     "posthoc.": "folder posthoc",
+    "conformal": "folder measure",
+    "conformal.": "folder measure",
     "metric": "folder measure",
     "metric.": "folder measure",
     "trainer": "folder machine",
