@@ -2,6 +2,7 @@
 # make demo-folder    from a folder of images to calibrated predictions, as on images of your own
 # make test    the tests (make test-all: the slow ones too)
 # make lint    format, lint and types
+# make notebooks    run them; each must end in what it is stored with (python -m tools.notebooks stores anew)
 # make bench   the figures of benchmarks/README.md, on an idle machine
 # make readme  the tables and pictures of README.md and docs/, from conf/ and results/
 # make docs    the documentation, into build/docs; any warning or broken link ends it (make docs-serve: on port 8000)
@@ -24,7 +25,7 @@ demo-folder: .venv/.installed
 	$(BIN)/python -m tools.demo_folder
 
 test: .venv/.installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m 'not slow'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m 'not slow and not notebook'
 
 test-all: .venv/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,ray]'
@@ -49,7 +50,7 @@ docs-serve: docs
 	$(BIN)/python -m http.server --directory build/docs 8000
 
 notebooks: .venv/.installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --nbmake --nbmake-timeout=600 notebooks
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m notebook
 
 clean:
 	rm -rf .venv outputs
