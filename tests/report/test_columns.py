@@ -67,3 +67,14 @@ def test_the_best_of_the_chosen_is_bold(tmp_path):
 def test_one_table_a_setting(tmp_path):
     runs = [run(tmp_path, name, 2.0, factor=factor) for name in ("ce", "mislas") for factor in (10, 100)]
     assert [len(mine) for mine in by_setting(summarise(runs)).values()] == [2, 2]
+
+
+def test_what_is_changed_of_all_stands_in_the_title(tmp_path):
+    changed = {"ce": {"cross_fit": 5}, "mislas": {"cross_fit": 5, "stage2.lr": 0.2}}
+    runs = [run(tmp_path, name, 2.0) | {"experiment": name, "changed": of} for name, of in changed.items()]
+    ((title, rows),) = by_setting(summarise(runs)).items()
+    assert title.endswith("epochs of stage 1, cross_fit=5")
+    assert {row.group.method: row.group.variant for row in rows} == {"ce": "", "mislas": "stage2.lr=0.2"}
+    ((title, (alone, *_)),) = by_setting(summarise(runs[:1])).items()
+    assert "cross_fit" not in title
+    assert alone.group.variant == "cross_fit=5"

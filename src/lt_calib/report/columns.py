@@ -3,12 +3,12 @@
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lt_calib.errors import InputError
 from lt_calib.job.screen import COLUMNS as ON_SCREEN
 from lt_calib.job.screen import NOT_PERCENT
-from lt_calib.report.group import METRICS, grouped
+from lt_calib.report.group import METRICS, grouped, variants_of
 from lt_calib.report.names import called
 from lt_calib.report.paired import last_stages
 from lt_calib.report.rows import Row, mark_bold
@@ -127,12 +127,22 @@ def chosen(rows: list[Row], pattern: str | None, stage: str | None, split: str) 
 
 
 def by_setting(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """Gather the rows that may stand in one table, under its title: one data set, factor, backbone and length."""
+    """Gather the rows that may stand in one table, under its title: one data set, factor, backbone and length.
+
+    What was changed of every experiment in a table, ``cross_fit=5``, stands in the title, and in no row.
+    """
     alike = grouped(
         rows, lambda row: (row.group.data, row.group.imbalance_factor, row.group.backbone, row.group.length)
     )
     found = {}
     for (data, _, backbone, epochs), mine in alike.items():
         network = "" if backbone in ("-", "none") else f", {backbone}"
-        found[f"{data}, IF {mine[0].factor}{network}, {epochs} epochs of stage 1"] = mine
+        several = len({row.group.method for row in mine}) > 1
+        changed = [variants_of(row.runs[0]) for row in mine]
+        shared = [part for part in changed[0] if several and all(part in parts for parts in changed)]
+        own = [", ".join(part for part in parts if part not in shared) for parts in changed]
+        title = ", ".join([f"{data}, IF {mine[0].factor}{network}, {epochs} epochs of stage 1", *shared])
+        found[title] = [
+            replace(row, group=row.group._replace(variant=variant)) for row, variant in zip(mine, own, strict=True)
+        ]
     return found

@@ -87,7 +87,7 @@ def group_of(run: Run) -> Group:
 
 
 def _shown(run: Run, part: str) -> str:
-    settings = dict(run.get("network", {}).get(part) or {})
+    settings = {k: v for k, v in (run.get("network", {}).get(part) or {}).items() if v is not None}
     name = str(settings.pop("name", ""))
     return name + (f"({', '.join(f'{k}={v}' for k, v in settings.items())})" if settings else "")
 
@@ -98,7 +98,12 @@ def changed_of(run: Run) -> dict[str, Any]:
 
 
 def variant_of(run: Run) -> str:
-    """Say what of a run is not its experiment's own, in one line.
+    """Say what of a run is not its experiment's own, in one line."""
+    return ", ".join(variants_of(run))
+
+
+def variants_of(run: Run) -> list[str]:
+    """List what of a run is not its experiment's own, ``["cross_fit=5"]``.
 
     A part of another kind is named by its class, ``stage2.loss=Poly1``, without its settings.
     """
@@ -107,7 +112,7 @@ def variant_of(run: Run) -> str:
     rest = {k: v for k, v in changed.items() if not k.startswith(tuple(f"{part}." for part in parts))}
     bins = run.get("n_bins", N_BINS)  # an ECE of other bins is another number, and no row has both
     every = {**parts, **rest, **({"metric.ece.n_bins": bins} if bins != N_BINS else {})}
-    return ", ".join("grid" if k == "grid" else f"{k}={v}" for k, v in sorted(every.items()))
+    return ["grid" if k == "grid" else f"{k}={v}" for k, v in sorted(every.items())]
 
 
 def numbers_of(measured: Mapping[str, Any]) -> dict[str, float]:
