@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -23,7 +25,8 @@ class Module(nn.Module):
 def test_by_hand():
     """Batches (1, 3) and (4, 10): means 2 and 7, unbiased variances 2 and 18; their means are 4.5 and 10."""
     module = Module().eval()
-    moved, kept = module.backbone
+    moved: Any = module.backbone[0]
+    kept: Any = module.backbone[1]
     moved.running_mean.fill_(100)
     renew_statistics(module, [(torch.tensor([[1.0], [3.0]]), 0), (torch.tensor([[4.0], [10.0]]), 1)], "cpu")  # type: ignore[arg-type]
     assert float(moved.running_mean) == pytest.approx(4.5)
