@@ -11,6 +11,7 @@ from pathlib import Path
 from hydra.utils import get_object
 
 from lt_calib.measure.direction import way_of
+from lt_calib.report.columns import by_setting
 from lt_calib.report.formats import markdown
 from lt_calib.report.read import read_runs
 from lt_calib.report.rows import Row, summarise
@@ -112,7 +113,8 @@ def collect(root: Path) -> dict[str, list[Row]]:
 
     frozen = [run for run in read_runs([root / "results"]) if run["name"].startswith("frozen_")]
     rows = [row for row in each_stage_once(summarise(frozen)) if row.group.val_per_class == 0]
-    of_cifar100 = [row for row in rows if row.group[:2] == ("cifar100_lt", 100)]
+    tables = by_setting([row for row in rows if row.group[:2] == ("cifar100_lt", 100)])
+    of_cifar100 = [row for mine in tables.values() for row in mine]
     return {"cifar10": published("cifar10"), "cifar100": published("cifar100"), "frozen": of_cifar100}
 
 

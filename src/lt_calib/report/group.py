@@ -64,7 +64,7 @@ class Group(NamedTuple):
     @property
     def label(self) -> str:
         """The method, with its classifier where that is not the linear one, and what was changed of it."""
-        classifier = "" if self.classifier == "Linear" else self.classifier
+        classifier = "" if self.classifier.split("(")[0] == "Linear" else self.classifier
         return ", ".join(filter(None, [self.method, classifier, self.variant]))
 
 
