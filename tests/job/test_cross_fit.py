@@ -1,6 +1,7 @@
 """Rows that are held out in turn are predicted by stages that have not seen them."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ import torch
 from lt_calib.calibrate import calibrate_folder
 from lt_calib.dataset.split import folds_of
 from lt_calib.errors import InputError
+from lt_calib.job.build import build, settle
+from lt_calib.job.cross_fit import fit_folds
 from lt_calib.metric.nll_balanced import balanced_nll
 from lt_calib.posthoc.temperature import best_temperature
 from lt_calib.run import run
@@ -137,3 +140,34 @@ def test_what_folds_could_not_repeat_is_refused(targets, tmp_path, overrides, sa
 def test_images_are_refused(tmp_path):
     with pytest.raises(InputError, match="features of a frozen network"):
         run(compose_config(*TINY, "+experiment=balanced_softmax", "cross_fit=5"), tmp_path)
+
+
+def test_tau_is_chosen_on_rows_that_were_held_out(targets, tmp_path):
+    """A slow twin: every tau on every fold's rows by the fold's own stage 1, each class weighing the same."""
+    arrays = table(tmp_path / "rows.npz", targets)
+    short = [word for word in SHORT if not word.startswith("stage2")]
+    words = [*short, "dataset=features", f"dataset.file={tmp_path / 'rows.npz'}", "+experiment=frozen_tau_norm"]
+    job = build(settle(compose_config(*words, "cross_fit=3"), tmp_path / "run"), tmp_path / "run")
+    folds = fit_folds(job)
+    right = np.zeros((21, len(COUNTS)))
+    for fold in folds:
+        first: Any = fold.stages[0].module.classifier
+        weight = first.weight.detach()
+        with torch.no_grad():
+            inputs = fold.stages[0].module.backbone(torch.tensor(arrays["train_features"][fold.rows]))
+        for i in range(21):
+            found = (inputs @ (weight / weight.norm(dim=1, keepdim=True) ** (i / 10)).T).argmax(1).numpy()
+            np.add.at(right[i], targets[fold.rows][found == targets[fold.rows]], 1)
+    held = np.bincount(np.concatenate([targets[fold.rows] for fold in folds]), minlength=len(COUNTS))
+    shares = (right[:, held > 0] / held[held > 0]).sum(1)
+    wanted = int(np.argmax(np.round(shares, 9))) / 10
+    tuned: list[Any] = [stage.module.classifier for stage in (job.stages[-1], *(fold.stages[-1] for fold in folds))]
+    assert [float(classifier.tau) for classifier in tuned] == pytest.approx([wanted] * 4)
+    last, of_fold = tuned[1], folds[0].stages
+    own: Any = of_fold[0].module.classifier
+    weight = own.weight
+    torch.testing.assert_close(last.weight, weight / weight.norm(dim=1, keepdim=True) ** wanted)
+    kept = run(compose_config(*words, "cross_fit=3"), tmp_path / "again")
+    assert kept["stage2"]["epochs"] == 0
+    state = torch.load(tmp_path / "again" / "stage2.ckpt", weights_only=True)["classifier"]
+    assert float(state["tau"]) == pytest.approx(wanted)

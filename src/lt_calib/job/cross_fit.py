@@ -1,6 +1,7 @@
 """Each training row predicted by stages that were trained on the other folds: held out in turn, and none for good."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,10 +34,15 @@ class Fold:
     grid: GridModule | None = None
 
     @torch.no_grad()
+    def inputs(self) -> Tensor:
+        """Compute what its classifiers see of the held-out rows, (n, D) float32."""
+        return self.stages[0].module.backbone.eval()(self.features)
+
+    @torch.no_grad()
     def logits(self, stage: str, point: int) -> Tensor:
         """Predict the held-out rows by a stage, (n, K) float32; of a grid by one of its points."""
         module: Any = next(s.module for s in self.stages if s.name == stage)
-        features = module.backbone.eval()(self.features)
+        features = self.inputs()
         if self.grid is not None and stage == "stage2":
             return self.grid.point_logits(point, features)
         return module.classifier.eval()(features).float()
@@ -76,7 +82,26 @@ def fit_folds(job: Job) -> list[Fold]:
     missing = len(targets) - sum(len(fold.rows) for fold in found)
     if missing:
         log.info("%d rows are never held out: of their classes no other row is there.", missing)
+    tune(job.stages[-1], found, targets)
     return found
+
+
+def tune(stage: Stage, folds: Sequence[Fold], targets: Tensor) -> None:
+    """Let the last classifier, and the folds', choose on held-out rows what it would choose on a validation part.
+
+    Args:
+        stage: The job's last, which has not begun.
+        folds: Trained, with what they hold out.
+        targets: Of all training rows.
+    """
+    if not hasattr(stage.module.classifier, "tune"):
+        return
+    parts = [(fold.inputs(), targets[fold.rows], fold.stages[0].module.classifier) for fold in folds]
+    for classifier in (stage.module.classifier, *(fold.stages[-1].module.classifier for fold in folds)):
+        classifier.tune(parts)  # type: ignore[operator, union-attr]
+    for fold in folds:
+        first, last = (fold.stages[place].module.classifier for place in (0, -1))
+        last.prepare(first, lambda split: None)  # type: ignore[operator, union-attr]
 
 
 def held_out(job: Job, stage: str, point: int = 0) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,8 @@
 """Tau-normalized classifier."""
 
 import logging
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +19,8 @@ class TauNorm(nn.Module):
     Args:
         classifier: Stage 1's, linear.
         tau: >= 0; 0 keeps the weights, 1 normalizes them. None takes the tau of 0, 0.1, ..., 2 that is most accurate
-            on the validation part, each class weighing the same; 1 where there is none.
+            on the validation part, each class weighing the same, or on rows that are held out in turn; 1 where there
+            are none.
 
     Shape:
         features (B, D) float32 -> logits (B, K) float32.
@@ -50,21 +53,41 @@ class TauNorm(nn.Module):
         weight = classifier.weight.detach().cpu()  # type: ignore[union-attr, operator]
         val = features("val") if self.asked is None else None
         if val is not None:
-            inputs, targets = val
-            share = 1 / torch.bincount(targets).double()[targets]
-
-            def accuracy(tau: float) -> float:
-                right = (inputs @ rescaled(weight, tau).T).argmax(1) == targets
-                return round(float((share * right).sum()), 9)  # equal ones are: the least tau of them is taken
-
-            self.tau.fill_(max((i / 10 for i in range(21)), key=accuracy))
+            self.tau.fill_(best_tau([(*val, weight)]))
         elif self.asked is None:
-            log.info("Tau-norm: tau is 1, since no validation part is held out to choose it on.")
+            log.info("Tau-norm: tau is 1, since no rows are held out to choose it on.")
         self.weight.copy_(rescaled(weight, float(self.tau)))
+
+    def tune(self, parts: Sequence[tuple[Tensor, Tensor, Any]]) -> None:
+        """Choose tau on rows that are held out in turn, where it is to be chosen.
+
+        Args:
+            parts: Of each fold its rows' features (n, D) and targets (n,), and the stage 1 that has not seen them.
+        """
+        if self.asked is None:
+            own: list[Any] = [(*rows, classifier.weight.detach().cpu()) for *rows, classifier in parts]
+            self.asked = best_tau(own)
+            self.tau.fill_(self.asked)
 
     def forward(self, features: Tensor) -> Tensor:
         """Compute the logits."""
         return features @ self.weight.T
+
+
+def best_tau(parts: Sequence[tuple[Tensor, Tensor, Tensor]]) -> float:
+    """Find the tau of 0, 0.1, ..., 2 with the highest mean of the classes' accuracies, the least of equal ones.
+
+    Args:
+        parts: Features (n, D), targets (n,) and the weights (K, D) that these are tried with.
+    """
+    targets = torch.cat([labels for _, labels, _ in parts])
+    share = 1 / torch.bincount(targets).double()[targets]
+
+    def accuracy(tau: float) -> float:
+        found = torch.cat([(inputs @ rescaled(weight, tau).T).argmax(1) for inputs, _, weight in parts])
+        return round(float((share * (found == targets)).sum()), 9)
+
+    return max((i / 10 for i in range(21)), key=accuracy)
 
 
 def rescaled(weight: Tensor, tau: float) -> Tensor:
