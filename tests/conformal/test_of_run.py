@@ -77,11 +77,12 @@ def test_the_cells_of_an_image_are_of_its_own_logits():
 @pytest.mark.parametrize("method", sorted(FITS))
 def test_a_run_fits_the_sets_that_it_is_asked_for(method, tmp_path, capsys):
     """As the command does afterwards, with the same figure."""
-    settings = (f"conformal={method}", "conformal.alpha=0.2", "stage1.max_epochs=2", "stage2.max_epochs=2")
+    drawn = f"figures={str(method == 'interpolated').lower()}"
+    settings = (f"conformal={method}", "conformal.alpha=0.2", "stage1.max_epochs=2", "stage2.max_epochs=2", drawn)
     features = ("dataset=digits_features_lt", "dataset.val_per_class=10", "trainer.accelerator=cpu", "cache=off")
     results = run(compose_config(*features, "+experiment=frozen_awabs", *settings), tmp_path)
     assert "each image gets a list of" in " ".join(capsys.readouterr().out.split())
-    assert (tmp_path / "figures/sets.png").exists()
+    assert (tmp_path / "figures/sets.png").exists() == (method == "interpolated")
     found, _ = measure_run(tmp_path, [method], 0.2)
     assert results["conformal"] == found
 

@@ -57,3 +57,12 @@ def test_the_last_row_is_told_in_a_sentence():
     assert "10.0 points too sure" in in_short(TEST | {"overconf": 0.1})
     assert in_short({"acc": 1.0, "ece": 0.1}) == ""
     assert printed(80, within).count("In short, of 2 class temperature:") == 1
+
+
+def test_a_choice_says_what_was_chosen():
+    stage = {"epochs": 1, "test": TEST}
+    chosen = {"stage1": {"method": "select", "parameters": {"chosen": "count_temperature"}, "test": TEST}}
+    results = {"name": "n", "seed": 0, "dataset": {"name": "d", "imbalance_factor": 9}, "stage2": None}
+    stream = io.StringIO()
+    print_table(results | {"stage1": stage, "calibrated": chosen}, Console(file=stream, width=200))
+    assert "1 select: count temperature" in stream.getvalue()

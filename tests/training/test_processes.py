@@ -117,12 +117,11 @@ def test_stage_2_and_every_metric_are_those_of_one_process(two, tmp_path):
 def test_what_two_processes_validate_in_pieces_is_what_one_computes(two):
     rows = list(csv.DictReader((two / "history.csv").open()))
     groups = json.loads((two / "results.json").read_text())["dataset"]["groups"]
-    metrics = built(*TWO).metrics
-    for stage in (1, 2):
-        logits, targets = read_predictions(two / "predictions.npz")[f"stage{stage}"]["val"]
-        last = [row for row in rows if row["stage"] == str(stage)][-1]
-        for name, value in evaluate(logits, targets, groups, metrics).items():
-            assert float(last[f"val_{name}"]) == pytest.approx(value, abs=1e-6), name
+    # Of stage 2: after stage 1, whose rate never comes down, batch norm's statistics are computed anew.
+    logits, targets = read_predictions(two / "predictions.npz")["stage2"]["val"]
+    last = [row for row in rows if row["stage"] == "2"][-1]
+    for name, value in evaluate(logits, targets, groups, built(*TWO).metrics).items():
+        assert float(last[f"val_{name}"]) == pytest.approx(value, abs=1e-6), name
 
 
 def test_only_the_first_process_writes(two):

@@ -142,7 +142,9 @@ def in_short(test: Mapping[str, float | None]) -> str:
 
 
 def _name(stage: str, calibrated: Mapping[str, Any]) -> str:
-    return f"{stage[-1]} {calibrated['method'].replace('_', ' ')}"
+    chosen = calibrated.get("parameters", {}).get("chosen")  # of posthoc=select
+    said = f"{calibrated['method']}: {chosen}" if chosen else calibrated["method"]
+    return f"{stage[-1]} {said.replace('_', ' ')}"
 
 
 def show(key: str, test: Mapping[str, float | None]) -> str:
