@@ -41,6 +41,8 @@ def renew_statistics(module: StageModule, batches: Iterable[Sequence[Tensor]], d
     module.train()
     norms = [m for m in module.backbone.modules() if isinstance(m, _BatchNorm) and m.training]
     module.eval()
+    if norms:
+        log.info("Batch norm's statistics are computed anew, since the learning rate never came down.")
     before: list[Any] = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
