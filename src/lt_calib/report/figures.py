@@ -15,6 +15,7 @@ from lt_calib.figure.risk_coverage import risk_coverage_curves
 from lt_calib.figure.style import save
 from lt_calib.figure.true_class import true_class_histograms
 from lt_calib.measure.binning import N_BINS
+from lt_calib.report.columns import by_setting
 from lt_calib.report.group import Group, grouped
 from lt_calib.report.names import display
 from lt_calib.report.read import logits_of
@@ -52,11 +53,10 @@ def draw_comparisons(rows: Sequence[Row], folder: Path, split: str = "test") -> 
         The paths of the PNGs.
     """
     drawn = [row for row in rows if row.stage in ("1", "2") and not math.isnan(row.mean("acc") + row.mean("ece"))]
-    alike = grouped(
-        drawn, lambda row: (row.group.data, row.group.imbalance_factor, row.group.backbone, row.group.length)
-    )
     paths: list[Path] = []
-    for (data, factor, backbone, epochs), mine in alike.items():
+    for mine in by_setting(drawn).values():
+        about = mine[0].group
+        data, factor, backbone, epochs = about.data, about.imbalance_factor, about.backbone, about.length
         part = "" if split == "test" else ", on that part"
         title = f"{data}, IF {mine[0].factor}{part}\n{backbone}, {epochs} epochs of stage 1"
         stem = re.sub(r"\W+", "_", f"{data}_if{factor:g}_{backbone}_{epochs}_{split}")[:100]
