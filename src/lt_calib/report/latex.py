@@ -9,10 +9,11 @@ from lt_calib.report.rows import Row
 from lt_calib.report.screen import caption
 from lt_calib.report.ties import best_of
 
-LONG = 30  # letters of a text that is wrapped
+LONG = 20  # letters of a text that is wrapped, in a fifth of the page
 TEMPLATE = r"""\begin{table}[t]
 \centering
-\small
+\footnotesize
+\setlength{\tabcolsep}{2pt}
 \caption{%s}
 \begin{tabular}{%s}
 \toprule
@@ -34,23 +35,33 @@ def latex(rows: Sequence[Row], columns: Sequence[Column], split: str, where: str
         where: The same for readers.
     """
     parts = [r"% needs \usepackage{booktabs}"]
+    every = columns
     for title, mine in by_setting(rows).items():
+        seeds = {len(row.runs) for row in mine}
+        columns = [c for c in every if c.head != "seeds" or len(seeds) > 1]
+        counted = f"; {seeds.pop()} seeds" * (len(columns) < len(every))
         best = {column.metric: best_of(mine, column.metric, split) for column in columns if column.metric}
-        texts = {column: [_text(column.plain(row, floor=False)) for row in mine] for column in columns}
+        texts = {c: [(_number if c.metric else _text)(c.plain(row, floor=False)) for row in mine] for c in columns}
         wide = {c for c in columns if not c.metric and max(len(c.plain(row)) for row in mine) > LONG}
-        layout = "".join("r" if c.metric else r"p{0.3\linewidth}" if c in wide else "l" for c in columns)
+        layout = "".join("r" if c.metric else r"p{0.19\linewidth}" if c in wide else "l" for c in columns)
         lines = [" & ".join(_text(column.head.replace(" (floor)", "")) for column in columns) + r" \\", r"\midrule"]
         for i, row in enumerate(mine):
             cells = [_cell(texts[c][i], row in best.get(c.metric, ()), c in wide) for c in columns]
             lines.append(" & ".join(cells) + r" \\")
         bold = "; bold: the best, and what is not beyond noise of it" * any(best.values())
-        about = _text(f"{title}, {where}: {caption(columns, mine, brackets=False)}{bold}.")
+        about = _text(f"{title}, {where}: {caption(columns, mine, brackets=False)}{counted}{bold}.")
         parts.append(TEMPLATE % (about, layout, "\n".join(lines)))
     return "\n\n".join(parts) + "\n"
 
 
 def _cell(text: str, bold: bool, wide: bool) -> str:
     return rf"\raggedright {text}" if wide else rf"\textbf{{{text}}}" if bold else text
+
+
+def _number(text: str) -> str:
+    """Write the deviation small, or five columns are wider than a page."""
+    mean, _, deviation = _text(text).partition(r" $\pm$ ")
+    return rf"{mean} {{\tiny$\pm${deviation}}}" if deviation else mean
 
 
 def _text(text: str) -> str:
