@@ -55,7 +55,7 @@ class TauNorm(nn.Module):
         if val is not None:
             self.tau.fill_(best_tau([(*val, weight)]))
         elif self.asked is None:
-            log.info("Tau-norm: tau is 1, since no rows are held out to choose it on.")
+            log.info("Tau-norm: tau is 1, unless rows that are held out in turn choose another.")
         self.weight.copy_(rescaled(weight, float(self.tau)))
 
     def tune(self, parts: Sequence[tuple[Tensor, Tensor, Any]]) -> None:
