@@ -175,7 +175,7 @@ def gini(counts: np.ndarray) -> float:
 
 
 def _without(names: Sequence[str], counts: np.ndarray) -> str:
-    none = [names[c] for c in np.flatnonzero(counts == 0).tolist()]
+    none = [name for name, n in zip(names, counts, strict=True) if n == 0]
     return f"; classes without one, {len(none)}: {_some(none)}" if none else ""
 
 

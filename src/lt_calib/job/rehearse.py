@@ -78,7 +78,8 @@ def named(part: str) -> Iterator[None]:
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
-        with warnings.catch_warnings(action="ignore"):
+        with warnings.catch_warnings():  # its action= is of Python 3.11
+            warnings.simplefilter("ignore")
             yield
     except Exception as error:
         raise InputError(f"{part} fails on made-up predictions, before anything trains: {error}") from error
