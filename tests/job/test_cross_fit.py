@@ -169,5 +169,6 @@ def test_tau_is_chosen_on_rows_that_were_held_out(targets, tmp_path):
     torch.testing.assert_close(last.weight, weight / weight.norm(dim=1, keepdim=True) ** wanted)
     kept = run(compose_config(*words, "cross_fit=3"), tmp_path / "again")
     assert kept["stage2"]["epochs"] == 0
+    assert kept["stage2"]["classifier"] == {"tau": pytest.approx(wanted)}
     state = torch.load(tmp_path / "again" / "stage2.ckpt", weights_only=True)["classifier"]
     assert float(state["tau"]) == pytest.approx(wanted)

@@ -38,8 +38,8 @@ def assemble(
 
     Args:
         record: What is known before anything trains.
-        fits: Stage -> ``{"epochs", "seconds", "images_per_second", ...}``, of a grid ``"point"`` too, and of a
-            given checkpoint its ``"sha256"``.
+        fits: Stage -> ``{"epochs", "seconds", "images_per_second", ...}``, of a grid ``"point"`` too, of a
+            classifier that settles something without training ``"classifier"``, of a given checkpoint ``"sha256"``.
         predictions: Stage -> split -> (logits, targets).
         metrics: Name -> function.
     """
@@ -49,7 +49,7 @@ def assemble(
         if name not in fits:
             return None
         splits = {split: evaluate(*predictions[name][split], groups, metrics) for split in predictions[name]}
-        keys = ("epochs", "seconds", "images_per_second", "point", "sha256")
+        keys = ("epochs", "seconds", "images_per_second", "point", "classifier", "sha256")
         about = {k: fits[name][k] for k in keys if k in fits[name]}
         return about | splits | with_intervals(*predictions[name]["test"], n_bins, groups, metrics)
 

@@ -58,6 +58,11 @@ def fit_or_load(job: Job, stage: Stage, together: Together | None = None) -> dic
         log.info("Stage %s is taken from %s (%d epochs).", stage.name[-1], stage.ckpt_path, about["epochs"])
         for row in about["history"]:
             tell(job, row)
+    classifier = stage.module.classifier
+    settled = {name: round(float(getattr(classifier, name)), 6) for name in getattr(classifier, "settles", ())}
+    if settled:
+        about["classifier"] = settled
+        log.info("Stage %s: %s.", stage.name[-1], ", ".join(f"{name} {value:g}" for name, value in settled.items()))
     return about
 
 

@@ -1,6 +1,5 @@
 """Tau-normalized classifier."""
 
-import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,8 +8,6 @@ from torch import Tensor, nn
 
 from lt_calib.errors import InputError
 from lt_calib.model.classifier import Features
-
-log = logging.getLogger(__name__)
 
 
 class TauNorm(nn.Module):
@@ -33,6 +30,7 @@ class TauNorm(nn.Module):
     """
 
     balances = True  # its predictions are for a uniform prior, about
+    settles = ("tau",)  # what of it is told in results.json
     tau: Tensor
     weight: Tensor
 
@@ -54,8 +52,6 @@ class TauNorm(nn.Module):
         val = features("val") if self.asked is None else None
         if val is not None:
             self.tau.fill_(best_tau([(*val, weight)]))
-        elif self.asked is None:
-            log.info("Tau-norm: tau is 1, unless rows that are held out in turn choose another.")
         self.weight.copy_(rescaled(weight, float(self.tau)))
 
     def tune(self, parts: Sequence[tuple[Tensor, Tensor, Any]]) -> None:
